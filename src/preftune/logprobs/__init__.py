@@ -1,0 +1,1 @@
+"""A model and a batch become log-probabilities of completions, in nats, with bounded memory."""

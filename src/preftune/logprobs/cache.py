@@ -1,0 +1,121 @@
+"""Reference log-probs on disk: append-only safetensors shards, each row found by the hash of its own tokens.
+
+A folder belongs to one fingerprint (weights, dtype, layout, ...). Row ids hash the final token ids, so template,
+truncation and row order need no key of their own, and other data that share pairs reuse their rows. A shard is
+written aside, fsynced and renamed: it is complete or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b, sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import RunFolderError
+
+_ID_BYTES = 16
+
+
+class LogprobTable:
+    """Ragged per-token log-probs (nats, fp32 or wider) by sequence id, in memory and, with a folder, on disk."""
+
+    def __init__(self, folder: Path | None = None, fingerprint: Mapping[str, object] | None = None) -> None:
+        self._rows: dict[bytes, Tensor] = {}
+        self._folder = folder
+        if folder is not None:
+            self._open(folder, fingerprint or {})
+
+    def _open(self, folder: Path, fingerprint: Mapping[str, object]) -> None:
+        text = json.dumps(fingerprint, sort_keys=True, indent=1)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            key = folder / "key.json"
+            if not key.exists():
+                _write_whole(key, lambda path: path.write_text(text, encoding="utf-8") and None)
+            for shard in sorted(folder.glob("*.safetensors")):
+                self._read(shard)
+        except OSError as error:
+            raise RunFolderError(
+                f"the reference cache {folder} cannot be used: {error.strerror}; set reference.cache_dir"
+            ) from None
+
+    def _read(self, shard: Path) -> None:
+        try:
+            with safe_open(shard, "pt") as tensors:
+                ids, lengths, values = (tensors.get_tensor(n) for n in ("ids", "lengths", "logprobs"))
+                stored = (tensors.metadata() or {}).get("checksum")
+        except SafetensorError as error:
+            raise RunFolderError(f"the reference cache file {shard} is damaged ({error}); delete it") from None
+        if stored != _checksum(ids, lengths, values):
+            raise RunFolderError(f"the reference cache file {shard} is damaged (its checksum differs); delete it")
+        raw = ids.numpy().tobytes()
+        keys = [raw[i : i + _ID_BYTES] for i in range(0, len(raw), _ID_BYTES)]
+        self._rows.update(zip(keys, values.split(lengths.tolist()), strict=True))
+
+    def missing(self, ids: Iterable[bytes]) -> set[bytes]:
+        """The ids that the table does not hold."""
+        return {i for i in ids if i not in self._rows}
+
+    def add(self, ids: Sequence[bytes], logprobs: Sequence[Tensor]) -> None:
+        """Store rows; on disk they form one new shard."""
+        values = [x.detach().cpu() for x in logprobs]
+        if self._folder is not None:
+            self._write_shard(ids, values)
+        self._rows.update(zip(ids, values, strict=True))
+
+    def _write_shard(self, ids: Sequence[bytes], values: Sequence[Tensor]) -> None:
+        tensors = {
+            "ids": torch.frombuffer(bytearray(b"".join(ids)), dtype=torch.uint8).view(-1, _ID_BYTES),
+            "lengths": torch.tensor([len(v) for v in values]),
+            "logprobs": torch.cat(list(values)),
+        }
+        checksum = _checksum(*tensors.values())
+        folder = self._folder or Path()
+        target = folder / f"{uuid.uuid4().hex}.safetensors"
+        try:
+            _write_whole(target, lambda path: save_file(tensors, path, metadata={"checksum": checksum}))
+        except (OSError, SafetensorError) as error:
+            raise RunFolderError(
+                f"the reference cache {folder} cannot be written ({error}); free some space or set reference.cache_dir"
+            ) from None
+
+    def lookup(self, ids: Sequence[bytes]) -> list[Tensor]:
+        """The rows of these ids, in their order.
+
+        Raises:
+            KeyError: an id is not in the table; ``missing`` is asked first, for all pairs of a run.
+        """
+        return [self._rows[i] for i in ids]
+
+
+def cache_folder(root: Path, fingerprint: Mapping[str, object]) -> Path:
+    """The folder of one fingerprint below a cache root."""
+    return root / sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _checksum(*tensors: Tensor) -> str:
+    digest = blake2b(digest_size=16)
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _write_whole(target: Path, write: object) -> None:
+    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        write(temporary)  # type: ignore[operator]
+        for path in (temporary, target.parent):
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

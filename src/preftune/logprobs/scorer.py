@@ -1,0 +1,92 @@
+"""The scorer: a module whose forward pass IS the log-probability of a batch's completions."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from ..errors import ModelError
+from ..tokens.batch import Segments, TokenBatch
+from .attention import NAME as SEGMENT_ATTENTION
+from .head import CHUNK, LogitTransform, module_logprobs, token_logprobs
+from .types import SequenceLogprobs
+
+
+def causal_lm(model: nn.Module) -> PreTrainedModel:
+    """The Hugging Face model inside (peft or not)."""
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    if not isinstance(inner, PreTrainedModel):
+        raise ModelError(f"a transformers causal language model is needed, not {type(inner).__name__}")
+    return inner
+
+
+class CompletionScorer(nn.Module):
+    """``scorer(batch) -> SequenceLogprobs``; logits exist only for scored tokens, ``chunk`` of them at a time.
+
+    ``autocast`` is the compute dtype where it is narrower than the trained parameters (bf16 on fp32 parameters).
+    """
+
+    def __init__(self, model: nn.Module, *, chunk: int = CHUNK, autocast: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.chunk = chunk
+        self.autocast = autocast
+        lm = causal_lm(model)
+        self.transform = logit_transform(lm)
+        self._plain_attention = lm.config._attn_implementation
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def forward(self, batch: TokenBatch) -> SequenceLogprobs:
+        """Log-probabilities (nats, fp32 or wider) of every scored token of the batch."""
+        batch = batch.to(self.device)
+        with self._cast():
+            hidden = self._hidden(batch).flatten(0, 1).index_select(0, batch.predict_index)
+        tokens = self._head(hidden, batch.target_ids)
+        return SequenceLogprobs(tokens, batch.target_sequence, batch.num_sequences)
+
+    def _cast(self) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast)
+
+    def _hidden(self, batch: TokenBatch) -> Tensor:
+        lm = causal_lm(self.model)
+        inputs: dict[str, Any] = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
+        segments = isinstance(batch.attention, Segments)
+        wanted = SEGMENT_ATTENTION if segments else self._plain_attention
+        if lm.config._attn_implementation != wanted:
+            lm.set_attn_implementation(wanted)
+        inputs |= (
+            {"preftune_segments": batch.attention}
+            if isinstance(batch.attention, Segments)
+            else {"attention_mask": batch.attention.mask.long()}
+        )
+        decoder: nn.Module = lm.get_decoder()
+        # use_cache=False always: with a cache transformers ignores packing.
+        output = decoder(use_cache=False, **inputs)
+        return output.last_hidden_state  # type: ignore[no-any-return]
+
+    def _head(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        head = causal_lm(self.model).get_output_embeddings()
+        if isinstance(head, nn.Linear) and not hasattr(head, "base_layer"):
+            return token_logprobs(hidden, head.weight, head.bias, targets, self.transform, self.chunk)
+        return module_logprobs(hidden, head, targets, self.transform, self.chunk)
+
+
+def logit_transform(model: PreTrainedModel) -> LogitTransform:
+    """What this model does to logits after its head, from its config (Gemma soft-caps, Cohere and Granite scale)."""
+    config = model.config.get_text_config()
+    cap = getattr(config, "final_logit_softcapping", None)
+    scale = getattr(config, "logit_scale", None)
+    if scale is None and (divisor := getattr(config, "logits_scaling", None)) is not None:
+        scale = 1.0 / divisor
+    return LogitTransform(1.0 if scale is None else float(scale), None if cap is None else float(cap))

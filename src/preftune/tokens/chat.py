@@ -1,0 +1,258 @@
+"""Render and encode conversations so that the border between prompt and answer is exact, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from jinja2.exceptions import TemplateError as JinjaError
+
+from ..data.records import Message, PreferencePair, Turns
+from ..errors import TemplateError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SENTINEL = "preftune-probe-7f3a"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of token ids that counts (an assistant's turn) or does not (what stands between two of them)."""
+
+    ids: tuple[int, ...]
+    scored: bool
+
+
+Pieces = tuple[Piece, ...]
+
+
+class Template(Protocol):
+    """How turns become tokens."""
+
+    name: str
+
+    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
+        """Token ids of the prompt (with its generation header), and of both answers.
+
+        Raises:
+            TemplateError: the pair cannot be rendered so that the answer is located exactly.
+        """
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of everything that changes how a text becomes tokens."""
+        ...
+
+
+def build_template(tokenizer: PreTrainedTokenizerBase, choice: str = "auto") -> Template:
+    """``auto``: the tokenizer's own chat template, or ``plain`` where it has none; ``plain``; or a Jinja file.
+
+    Raises:
+        TemplateError: the file cannot be read, or the template hides where an answer starts.
+    """
+    if choice == "plain":
+        return PlainTemplate(tokenizer)
+    if choice == "auto":
+        return ChatTemplate(tokenizer, None) if tokenizer.chat_template else PlainTemplate(tokenizer, explicit=False)
+    path = Path(choice)
+    if not path.is_file():
+        raise TemplateError(f"data.template: no file {choice}; use auto, plain or the path of a Jinja chat template")
+    return ChatTemplate(tokenizer, path.read_text(encoding="utf-8"))
+
+
+class Encoder:
+    """Text pieces to token ids, each piece a continuation of the one before it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.eos_id: int | None = tokenizer.eos_token_id
+        self.bos_id: int | None = tokenizer.bos_token_id
+        probe = tokenizer("a").input_ids
+        self.adds_bos = self.bos_id is not None and probe[:1] == [self.bos_id]
+
+    def ids(self, text: str) -> list[int]:
+        """Ids of a text as it stands: no special token is added."""
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+
+    def continuation(self, text: str) -> list[int]:
+        """Ids of a text that follows other tokens (no word-start marker is added at its front)."""
+        anchor = self.tokenizer.eos_token
+        if anchor:
+            ids = self.ids(anchor + text)
+            if ids[:1] == [self.eos_id]:
+                return ids[1:]
+        return self.ids(text)
+
+    def pieces(self, texts: Sequence[str], first: Sequence[int]) -> list[list[int]]:
+        """Ids of texts[1:], where ``first`` are the ids of texts[0].
+
+        The ids are those of the joined text wherever its tokens break at the border. Where a byte-pair merge
+        would swallow the border, the continuation is encoded by itself, which is also what the model sees when
+        it generates after the prompt.
+        """
+        done, joined, out = list(first), texts[0], []
+        for text in texts[1:]:
+            joined += text
+            whole = self.ids(joined)
+            piece = whole[len(done) :] if whole[: len(done)] == done else self.continuation(text)
+            out.append(piece)
+            done += piece
+        return out
+
+
+class ChatTemplate:
+    """A chat template, probed once for what it writes around an answer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str | None) -> None:
+        self.name = "the tokenizer's chat template" if source is None else "the given chat template"
+        self._encoder = Encoder(tokenizer)
+        self._tokenizer = tokenizer
+        self._source = source
+        self._closes = self._probe()
+        self._endings = tuple({str(t) for t in (tokenizer.eos_token, self._closing_token) if t})
+
+    def fingerprint(self) -> str:
+        return sha256(str(self._source or self._tokenizer.chat_template).encode()).hexdigest()
+
+    def _probe(self) -> bool:
+        """Whether the template itself ends an answer with an end-of-turn token; refuse templates that hide answers."""
+        turns = (Message("user", "Hello"), Message("assistant", _SENTINEL))
+        prompt, bare, full = self._text(turns[:1], True), self._text(turns[:1], False), self._text(turns, False)
+        if full.count(_SENTINEL) != 1:
+            raise TemplateError(f"{self.name} does not write the assistant's text as it is; use data.template: plain")
+        header = full[: full.index(_SENTINEL)]
+        if prompt == bare and header != prompt and header[len(prompt) :].strip():
+            raise TemplateError(
+                f"{self.name} writes no generation prompt (it ignores add_generation_prompt), so the header "
+                f"{header[len(prompt) :]!r} would be trained as part of every answer. Add "
+                "'{% if add_generation_prompt %}...{% endif %}' to the template, pass a corrected file as "
+                "data.template, or use data.template: plain."
+            )
+        tail = self._encoder.ids(full[full.index(_SENTINEL) + len(_SENTINEL) :])
+        special = [i for i in tail if i in self._special_ids()]
+        self._closing_token = str(self._tokenizer.decode(special[:1])) if special else ""
+        return bool(special)
+
+    def _special_ids(self) -> set[int]:
+        added = {i for i, token in self._tokenizer.added_tokens_decoder.items() if token.special}
+        return added | {i for i in (self._encoder.eos_id,) if i is not None}
+
+    def _text(self, turns: Turns, generation_prompt: bool) -> str:
+        messages = [{"role": m.role, "content": m.content} for m in turns]
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages, chat_template=self._source, tokenize=False, add_generation_prompt=generation_prompt
+            )
+        except (JinjaError, TypeError, ValueError) as error:
+            raise TemplateError(f"{self.name} refuses this conversation: {error}") from None
+        return str(text)
+
+    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
+        prompt = self._text(pair.prompt, True)
+        ids = self._encoder.ids(prompt)
+        bos = self._encoder.bos_id
+        if bos is not None and ids[:2] == [bos, bos]:
+            raise TemplateError("the rendered prompt starts with two BOS tokens; remove the one written in the data")
+        return (
+            ids,
+            self._answer(pair.prompt, prompt, ids, pair.chosen),
+            self._answer(pair.prompt, prompt, ids, pair.rejected),
+        )
+
+    def _answer(self, turns: Turns, prompt: str, prompt_ids: Sequence[int], answer: Turns) -> Pieces:
+        """Encode the turns after the prompt; only assistant turns are scored."""
+        texts, scored, done, history = [prompt], [], prompt, turns
+        for position, turn in enumerate(answer):
+            last = position == len(answer) - 1
+            history = (*history, self._without_ending(turn) if turn.role == "assistant" else turn)
+            header = not last and answer[position + 1].role == "assistant" and turn.role != "assistant"
+            text = self._text(history, header)
+            if not text.startswith(done):
+                raise TemplateError(
+                    f"{self.name} changes earlier turns when the answer is added, so the answer cannot be located. "
+                    "Use a template with a stable generation prompt, or data.template: plain"
+                )
+            texts.append(text[len(done) :])
+            scored.append(turn.role == "assistant")
+            done = text
+        pieces = self._encoder.pieces(texts, prompt_ids)
+        if not self._closes and scored[-1] and self._encoder.eos_id is not None:
+            pieces[-1].append(self._encoder.eos_id)
+        return tuple(Piece(tuple(ids), flag) for ids, flag in zip(pieces, scored, strict=True))
+
+    def _without_ending(self, turn: Message) -> Message:
+        """Data sometimes carry the end-of-turn token in the text; the template writes it, so once is enough."""
+        text = turn.content
+        while text.rstrip().endswith(self._endings) and self._endings:
+            text = text.rstrip()
+            text = text[: -max(len(e) for e in self._endings if text.endswith(e))]
+        return turn if text == turn.content else Message(turn.role, text)
+
+
+_LABEL = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant:", "system": "", "tool": "\n\nTool: "}
+
+
+class PlainTemplate:
+    """No template: text rows as they are (``prompt + answer``); conversations as a Human/Assistant transcript.
+
+    ``explicit`` is false where ``auto`` fell back to it: then conversations are refused, since a transcript
+    is a choice that the user should make.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, explicit: bool = True) -> None:
+        self.name = "plain text"
+        self._encoder = Encoder(tokenizer)
+        self._explicit = explicit
+
+    def fingerprint(self) -> str:
+        return sha256(b"plain-v1").hexdigest()
+
+    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
+        if pair.kind == "text":
+            prompt, answers = pair.prompt[0].content if pair.prompt else "", (pair.chosen, pair.rejected)
+            texts = [[(turns[0].content, True)] for turns in answers]
+        else:
+            self._refuse_unasked()
+            prompt = "".join(self._turn(m) for m in pair.prompt) + _LABEL["assistant"]
+            texts = [self._transcript(turns) for turns in (pair.chosen, pair.rejected)]
+        ids = self._prompt_ids(prompt)
+        return ids, self._answer(prompt, ids, texts[0]), self._answer(prompt, ids, texts[1])
+
+    def _refuse_unasked(self) -> None:
+        if not self._explicit:
+            raise TemplateError(
+                "the model has no chat template and this row is a conversation. Give a Jinja file as data.template, "
+                "or data.template: plain to write it as a Human/Assistant transcript"
+            )
+
+    def _turn(self, message: Message) -> str:
+        space = " " if message.role == "assistant" else ""
+        return f"{_LABEL[message.role]}{space}{message.content}"
+
+    def _transcript(self, turns: Turns) -> list[tuple[str, bool]]:
+        """Texts after the prompt's ``Assistant:`` header, each with whether it is scored."""
+        texts: list[tuple[str, bool]] = []
+        for position, turn in enumerate(turns):
+            if turn.role == "assistant":
+                texts.append((f" {turn.content}", True))
+            else:
+                header = _LABEL["assistant"] if position + 1 < len(turns) else ""
+                texts.append((self._turn(turn) + header, False))
+        return texts
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        ids = self._encoder.ids(prompt)
+        bos = self._encoder.bos_id
+        return [bos, *ids] if self._encoder.adds_bos and bos is not None and ids[:1] != [bos] else ids
+
+    def _answer(self, prompt: str, prompt_ids: Sequence[int], texts: Sequence[tuple[str, bool]]) -> Pieces:
+        bos = len(prompt_ids) - len(self._encoder.ids(prompt))
+        parts = self._encoder.pieces([prompt, *(t for t, _ in texts)], prompt_ids[bos:])
+        eos = self._encoder.eos_id
+        if eos is not None and texts[-1][1] and parts[-1][-1:] != [eos]:
+            parts[-1].append(eos)
+        return tuple(Piece(tuple(ids), scored) for ids, (_, scored) in zip(parts, texts, strict=True))

@@ -1,0 +1,68 @@
+"""Which pairs make which step, and how a step is cut into micro-batches. Nothing random has to be stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from .encode import EncodedGroup
+from .layouts import layout_cost
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """The order of training: step -> row numbers, a pure function of (seed, epoch, step)."""
+
+    num_groups: int
+    per_step: int
+    seed: int = 0
+    shuffle: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass; the last one of a pass may hold fewer pairs, none is left out."""
+        return math.ceil(self.num_groups / self.per_step)
+
+    def total_steps(self, epochs: float, max_steps: int | None) -> int:
+        """Steps of the run; ``max_steps`` wins over ``epochs``."""
+        return max_steps if max_steps is not None else max(1, math.ceil(epochs * self.steps_per_epoch))
+
+    def step(self, step: int) -> tuple[int, ...]:
+        """Row numbers of a step (0-based)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        first = position * self.per_step
+        return self._order(epoch)[first : first + self.per_step]
+
+    def epoch_after(self, step: int) -> float:
+        """Passes over the data after ``step`` steps."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        return epoch + min(1.0, position * self.per_step / self.num_groups)
+
+    def _order(self, epoch: int) -> tuple[int, ...]:
+        return _epoch_order(self.num_groups, self.seed if self.shuffle else None, epoch)
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(count: int, seed: int | None, epoch: int) -> tuple[int, ...]:
+    """Order of one epoch, kept because every step of it asks again."""
+    order = list(range(count))
+    if seed is not None:
+        Random(f"preftune/{seed}/{epoch}").shuffle(order)  # noqa: S311 - an order, not a secret
+    return tuple(order)
+
+
+def micro_batches(groups: Sequence[EncodedGroup], layout: str, token_budget: int) -> list[list[EncodedGroup]]:
+    """Cut a step into batches of at most ``token_budget`` token positions, by length so that they are even.
+
+    A group longer than the budget gets a batch of its own. The loss is a sum over pairs, so any cut is exact.
+    """
+    batches: list[list[EncodedGroup]] = []
+    for group in sorted(groups, key=lambda g: -layout_cost(layout, [g])):
+        if batches and layout_cost(layout, [*batches[-1], group]) <= token_budget:
+            batches[-1].append(group)
+        else:
+            batches.append([group])
+    return batches

@@ -1,0 +1,1 @@
+"""Training: one step, the loop around it, its optimiser, its state, and the held-out evaluation."""

@@ -1,0 +1,112 @@
+"""What a checkpoint holds, written into a folder and read back exactly. No pickle: safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..errors import ReferenceMismatch, RunFolderError
+from ..metrics.meter import Meter
+from .optim import optimizer_tensors, restore_optimizer
+
+STATE, TRAINED, OPTIMIZER = "state.json", "trained.safetensors", "optimizer.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands: everything but the tensors. Seconds are clock fields and may differ between runs."""
+
+    step: int = 0
+    tokens: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    window: Meter = field(default_factory=Meter)
+    """Sums since the last logged row."""
+    window_steps: int = 0
+    window_seconds: float = 0.0
+
+
+def write_checkpoint(
+    folder: Path,
+    progress: Progress,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    reference: Mapping[str, object],
+) -> None:
+    """Write a checkpoint into ``folder`` (the caller makes it appear whole). ``reference`` is its fingerprint."""
+    tensors = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
+    save_file(tensors, folder / TRAINED)
+    save_file(optimizer_tensors(optimizer, parameters), folder / OPTIMIZER)
+    values = {**vars(progress), "window": progress.window.state()}
+    checksums = {name: _sha256(folder / name) for name in (TRAINED, OPTIMIZER)}
+    text = json.dumps({"schema": 1, **values, "reference": dict(reference), "sha256": checksums}, indent=1)
+    (folder / STATE).write_text(text, encoding="utf-8")
+
+
+def check_checkpoint(folder: Path) -> str | None:
+    """What is wrong with a checkpoint folder, or None."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        damaged = [name for name, digest in state["sha256"].items() if _sha256(folder / name) != digest]
+    except (OSError, ValueError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"the checksum of {', '.join(damaged)} differs" if damaged else None
+
+
+def read_checkpoint(
+    folder: Path,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    reference: Mapping[str, object],
+) -> Progress:
+    """Load weights and optimiser in place; returns where the run stood.
+
+    Raises:
+        RunFolderError: the checkpoint is damaged or does not fit the model.
+        ReferenceMismatch: this run's reference is not the one that the checkpoint was trained against.
+    """
+    fault = check_checkpoint(folder)
+    if fault:
+        raise RunFolderError(f"the checkpoint {folder} is damaged ({fault}); delete it to use the one before it")
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    compare_reference(state.pop("reference"), reference, folder)
+    try:
+        trained, moments = load_file(folder / TRAINED), load_file(folder / OPTIMIZER)
+    except SafetensorError as error:
+        raise RunFolderError(f"the checkpoint {folder} is damaged ({error})") from None
+    if trained.keys() != parameters.keys():
+        raise RunFolderError(f"the checkpoint {folder} holds other parameters than this model trains")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(trained[name])
+    restore_optimizer(optimizer, parameters, moments)
+    window = Meter.from_state(state.pop("window"))
+    known = {k: v for k, v in state.items() if k in Progress.__dataclass_fields__}
+    return Progress(**known, window=window)
+
+
+def compare_reference(stored: Mapping[str, object], now: Mapping[str, object], where: Path) -> None:
+    """Refuse another reference, naming what differs."""
+    differing = [k for k in sorted(stored.keys() | now.keys()) if stored.get(k) != now.get(k)]
+    if differing:
+        changes = "; ".join(f"{k}: {stored.get(k)} then, {now.get(k)} now" for k in differing)
+        raise ReferenceMismatch(
+            f"the reference is not the one that {where} was trained against ({changes}). "
+            "Restore the original model and tokenizer files, or start a new run in another output_dir"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

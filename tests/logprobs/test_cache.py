@@ -1,0 +1,64 @@
+"""The table on disk: complete or absent, found by content, never trusted when damaged."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from preftune.errors import RunFolderError
+from preftune.logprobs.cache import LogprobTable, cache_folder
+
+IDS = [bytes([i]) * 16 for i in range(3)]
+VALUES = [torch.tensor([-1.5, -0.25]), torch.tensor([-3.0]), torch.tensor([-0.125, -2.0, -7.5])]
+
+
+def test_rows_come_back_exactly_from_a_new_table(tmp_path):
+    LogprobTable(tmp_path, {"weights": "a"}).add(IDS, VALUES)
+    again = LogprobTable(tmp_path, {"weights": "a"})
+    assert again.missing(IDS) == set()
+    for a, b in zip(again.lookup(IDS[::-1]), VALUES[::-1], strict=True):
+        assert torch.equal(a, b)
+
+
+def test_missing_rows_are_named_and_later_shards_add_to_earlier_ones(tmp_path):
+    LogprobTable(tmp_path).add(IDS[:1], VALUES[:1])
+    table = LogprobTable(tmp_path)
+    assert table.missing(IDS) == set(IDS[1:])
+    table.add(IDS[1:], VALUES[1:])
+    assert LogprobTable(tmp_path).missing(IDS) == set()
+
+
+def test_double_precision_is_kept(tmp_path):
+    value = torch.tensor([-1 / 3], dtype=torch.float64)
+    LogprobTable(tmp_path).add(IDS[:1], [value])
+    assert torch.equal(LogprobTable(tmp_path).lookup(IDS[:1])[0], value)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_shard_is_named(tmp_path, damage):
+    LogprobTable(tmp_path).add(IDS, VALUES)
+    shard = next(tmp_path.glob("*.safetensors"))
+    raw = bytearray(shard.read_bytes())
+    raw[-2] ^= 1
+    shard.write_bytes(raw if damage == "flip" else raw[:-8])
+    with pytest.raises(RunFolderError, match=shard.name):
+        LogprobTable(tmp_path)
+
+
+def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
+    table = LogprobTable(tmp_path)
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("preftune.logprobs.cache.os.fsync", full)
+    with pytest.raises(RunFolderError, match=r"No space left.*reference\.cache_dir"):
+        table.add(IDS, VALUES)
+    assert [p.name for p in tmp_path.iterdir()] == ["key.json"]
+    assert table.missing(IDS) == set(IDS)
+
+
+def test_folders_differ_with_the_fingerprint(tmp_path):
+    a, b = (cache_folder(tmp_path, {"weights": w, "dtype": "float32"}) for w in "ab")
+    assert a != b
+    assert a == cache_folder(tmp_path, {"dtype": "float32", "weights": "a"})

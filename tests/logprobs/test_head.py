@@ -1,0 +1,61 @@
+"""The chunked head equals the plain one: values, gradients, transforms, a frozen and a trained head."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from preftune.logprobs.head import LogitTransform, module_logprobs, token_logprobs
+
+TRANSFORMS = [LogitTransform(), LogitTransform(scale=0.25), LogitTransform(cap=3.0), LogitTransform(2.0, 3.0)]
+
+
+def plain(hidden, weight, bias, targets, transform):
+    logits = transform.scale * torch.nn.functional.linear(hidden, weight, bias)
+    if transform.cap is not None:
+        logits = transform.cap * torch.tanh(logits / transform.cap)
+    return logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(11, 6, dtype=torch.float64), torch.randn(17, 6, dtype=torch.float64)
+    return hidden, weight, torch.randn(17, dtype=torch.float64), torch.randint(0, 17, (11,))
+
+
+def run(function, inputs, trained):
+    hidden, weight, bias = (x.clone().requires_grad_(name in trained) for x, name in zip(inputs, "hwb", strict=False))
+    out = function(hidden, weight, bias, inputs[3])
+    (out * torch.linspace(-1, 2, len(out), dtype=out.dtype)).sum().backward()
+    return [out.detach(), *(x.grad for x in (hidden, weight, bias))]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("trained", ["h", "hw", "hwb", "w"])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_chunked_head_equals_the_plain_one(inputs, transform, trained, chunk):
+    ours = run(lambda *a: token_logprobs(*a, transform, chunk), inputs, trained)
+    theirs = run(lambda *a: plain(*a, transform), inputs, trained)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_head_module_gives_the_same_and_trains(inputs):
+    hidden, weight, bias, targets = inputs
+    head = torch.nn.Linear(6, 17, dtype=torch.float64)
+    head.load_state_dict({"weight": weight, "bias": bias})
+    leaf = hidden.clone().requires_grad_()
+    out = module_logprobs(leaf, head, targets, TRANSFORMS[3], chunk=4)
+    torch.testing.assert_close(out, plain(hidden, weight, bias, targets, TRANSFORMS[3]))
+    out.sum().backward()
+    assert leaf.grad.abs().sum() > 0
+    assert head.weight.grad.abs().sum() > 0
+
+
+def test_half_precision_inputs_are_summed_in_fp32(inputs):
+    hidden, weight, _, targets = inputs
+    out = token_logprobs(hidden.bfloat16(), weight.bfloat16(), None, targets, LogitTransform(), 4)
+    assert out.dtype == torch.float32
+    exact = plain(hidden.bfloat16().float(), weight.bfloat16().float(), None, targets, LogitTransform())
+    torch.testing.assert_close(out, exact)
