@@ -46,6 +46,20 @@ class Frozen(Reference):
         return self._scorer(batch)  # type: ignore[no-any-return]
 
 
+class Current(Reference):
+    """The policy as it stands, in eval mode: fills a table before training starts, and is then let go."""
+
+    kind = "current"
+
+    def __init__(self, scorer: CompletionScorer) -> None:
+        self._scorer = scorer
+
+    @torch.no_grad()
+    def logprobs(self, batch: TokenBatch) -> SequenceLogprobs:
+        with evaluating(self._scorer):
+            return self._scorer(batch)  # type: ignore[no-any-return]
+
+
 class AdapterOff(Reference):
     """The policy's own base model with the adapter switched off, in eval mode."""
 

@@ -58,6 +58,8 @@ class Fit:
     eval_every: int | None = None
     starts_at_reference: bool = True
     """Whether the start model is the reference, so that step 0 must show the objective's exact loss."""
+    evaluated: frozenset[int] = frozenset()
+    """Steps whose held-out row exists already (a resumed run)."""
 
     def run(self, progress: Progress) -> Progress:
         """Train from ``progress`` to the end.
@@ -145,7 +147,7 @@ class Fit:
 
     def _evaluate_if_due(self, step: int) -> None:
         due = step in (0, self.schedule.total) or self._due(self.eval_every, step)
-        if not self.held_out or not due:
+        if not self.held_out or not due or step in self.evaluated:
             return
         started = time.perf_counter()
         meter = measure(self.held_out, self.method, proceed=self._eval_proceeds)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -39,16 +40,30 @@ def write_checkpoint(
     progress: Progress,
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    reference: Mapping[str, object],
+    identity: Mapping[str, object],
+    settings: Mapping[str, object],
 ) -> None:
-    """Write a checkpoint into ``folder`` (the caller makes it appear whole). ``reference`` is its fingerprint."""
+    """Write a checkpoint into ``folder`` (the caller makes it appear whole).
+
+    ``identity``: what the reference and the data were; a resumed run must have the same. ``settings``: values that
+    were decided automatically; a resumed run takes them over.
+    """
     tensors = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
     save_file(tensors, folder / TRAINED)
     save_file(optimizer_tensors(optimizer, parameters), folder / OPTIMIZER)
     values = {**vars(progress), "window": progress.window.state()}
     checksums = {name: _sha256(folder / name) for name in (TRAINED, OPTIMIZER)}
-    text = json.dumps({"schema": 1, **values, "reference": dict(reference), "sha256": checksums}, indent=1)
+    text = json.dumps(
+        {"schema": 1, **values, "identity": dict(identity), "settings": dict(settings), "sha256": checksums}, indent=1
+    )
     (folder / STATE).write_text(text, encoding="utf-8")
+
+
+def stored_settings(folder: Path | None) -> dict[str, Any]:
+    """The settings of a sound checkpoint; none without one."""
+    if folder is None:
+        return {}
+    return dict(json.loads((folder / STATE).read_text(encoding="utf-8"))["settings"])
 
 
 def check_checkpoint(folder: Path) -> str | None:
@@ -65,19 +80,19 @@ def read_checkpoint(
     folder: Path,
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    reference: Mapping[str, object],
+    identity: Mapping[str, object],
 ) -> Progress:
     """Load weights and optimiser in place; returns where the run stood.
 
     Raises:
         RunFolderError: the checkpoint is damaged or does not fit the model.
-        ReferenceMismatch: this run's reference is not the one that the checkpoint was trained against.
+        ReferenceMismatch: this run's reference or data are not those that the checkpoint was trained with.
     """
     fault = check_checkpoint(folder)
     if fault:
         raise RunFolderError(f"the checkpoint {folder} is damaged ({fault}); delete it to use the one before it")
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    compare_reference(state.pop("reference"), reference, folder)
+    compare_identity(state.pop("identity"), identity, folder)
     try:
         trained, moments = load_file(folder / TRAINED), load_file(folder / OPTIMIZER)
     except SafetensorError as error:
@@ -93,14 +108,14 @@ def read_checkpoint(
     return Progress(**known, window=window)
 
 
-def compare_reference(stored: Mapping[str, object], now: Mapping[str, object], where: Path) -> None:
-    """Refuse another reference, naming what differs."""
+def compare_identity(stored: Mapping[str, object], now: Mapping[str, object], where: Path) -> None:
+    """Refuse another reference or other data, naming what differs."""
     differing = [k for k in sorted(stored.keys() | now.keys()) if stored.get(k) != now.get(k)]
     if differing:
         changes = "; ".join(f"{k}: {stored.get(k)} then, {now.get(k)} now" for k in differing)
         raise ReferenceMismatch(
-            f"the reference is not the one that {where} was trained against ({changes}). "
-            "Restore the original model and tokenizer files, or start a new run in another output_dir"
+            f"{where} was trained against another reference or other data than this run has ({changes}). "
+            "Restore the original model, tokenizer and data files, or start a new run in another output_dir"
         )
 
 

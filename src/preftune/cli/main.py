@@ -1,0 +1,69 @@
+"""The ``preftune`` command: verbs, version, and what a user sees of errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import PreftuneError
+from .demo import demo
+from .schema import schema
+from .train import train
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="From preference data to a better language model, in one command, with nothing silently wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(train)
+app.command()(demo)
+app.command()(schema)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"preftune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 done; 1 done, but what was asked for failed; 2 the input cannot be used; 130 interrupted. An error of ours is one
+    message on stderr; any other exception is a bug and keeps its traceback.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="preftune")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except PreftuneError as error:
+        _show(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        error.add_note(f"This is a bug in preftune {__version__}: please report it with the lines above.")
+        raise
+    return 0
+
+
+def _show(error: PreftuneError) -> None:
+    """One line after ``error: ``, or each of several on its own line below it."""
+    text = str(error)
+    sys.stderr.write(f"error:\n{text}\n" if "\n" in text else f"error: {text}\n")

@@ -1,0 +1,50 @@
+"""``preftune train``: run a config, or show what it would do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..runs.display import Reporter
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys to set, such as train.seed=1; values are YAML.")
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file that describes the run.")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop before training.")] = False,
+    plain: Plain = False,
+) -> None:
+    """Tune a model on preference data as CONFIG says."""
+    raise typer.Exit(run(config, overrides or (), dry_run=dry_run, plain=plain))
+
+
+def run(config: str | PathLike[str], overrides: Sequence[str], *, dry_run: bool = False, plain: bool = False) -> int:
+    """Check the config, then train or plan; returns the exit code. torch is paid for here, not by ``--help``."""
+    from ..config import load_config
+    from ..objectives import objective_schemas
+
+    checked = load_config(config, overrides, objectives=objective_schemas())
+    from ..recipe import plan, train
+
+    reporter = _reporter(plain)
+    if dry_run:
+        return plan(checked, reporter)
+    return train(checked, reporter=reporter, command=("preftune", *sys.argv[1:])).exit_code
+
+
+def _reporter(plain: bool) -> Reporter:
+    from ..runs.display import choose_reporter
+    from ..runs.display_plain import PlainReporter
+
+    return PlainReporter(sys.stdout) if plain else choose_reporter(sys.stdout)

@@ -1,0 +1,245 @@
+"""The run config: one frozen class per section. The text under a key is its documentation.
+
+What is wrong is rejected, never rewritten; a key is here only when something honours it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+from unicodedata import category
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from .yaml_marks import dump_yaml
+
+
+def _one_line(text: str) -> str:
+    """Paths and names hold no control characters: the system calls they end in would fail far from the key."""
+    if any(category(char) in ("Cc", "Cs") for char in text):
+        raise ValueError("holds a control character or half a Unicode pair")
+    return text
+
+
+def _warmup(value: float) -> float:
+    if value >= 1 and not value.is_integer():
+        raise ValueError(f"is a fraction below 1 or a whole number of steps (got {value:g})")
+    return value
+
+
+Text: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+# YAML gives lists; a tuple keeps the frozen config from being changed through them.
+Texts: TypeAlias = Annotated[tuple[Text, ...], Field(strict=False, min_length=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Above: TypeAlias = Annotated[float, Field(gt=0)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A group of keys: frozen, unknown keys refused, types taken strictly."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Lora(Section):
+    """Low-rank adapters: only they are trained, the base model stays as it is. `lora: null` trains all parameters."""
+
+    rank: Count = 16
+    """Rank of every adapter."""
+    alpha: Count = 32
+    """Scale numerator: an adapter's output is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability of dropping an adapter's input in training."""
+    target: Literal["all-linear"] | Texts = "all-linear"
+    """Layers that get an adapter: every linear layer but the head, or a list of module names."""
+
+
+class Model(Section):
+    """The model to tune. It is also the reference unless `reference` names another."""
+
+    path: Text
+    """Folder in Hugging Face layout, a name on the model hub, or `demo` for the embedded SmolLM2-135M-Instruct."""
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    """Compute type; trained parameters and optimiser state are float32 or wider. `auto`: bfloat16 on a GPU that has it,
+    else float32."""
+    lora: Lora | None = Field(default_factory=Lora)
+    """Low-rank adapters; `null` trains all parameters."""
+    adapter: Text | None = None
+    """An existing LoRA adapter to start from: it is merged into the start model, which is then the reference."""
+    revision: Text | None = None
+    """Branch, tag or commit of a model on the hub."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    trust_remote_code: bool = False
+    """Run Python code that the model brings along. Only for models whose code you have read."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train. `auto`: a GPU where there is one."""
+
+
+class Data(Section):
+    """Preference data: what is read, held out and cut. Paths start from the folder the command runs in."""
+
+    train: Text | Texts
+    """Preference pairs: a file, folder, pattern, or `folder:name` of a LLaMA-Factory `dataset_info.json`; a list of
+    these; or `demo` for the embedded ones."""
+    eval: Text | Texts | None = None
+    """Held-out pairs, named in the same ways; `null` holds out `eval_fraction` of the training data."""
+    eval_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Share of the pairs to hold out, by prompt: no prompt is on both sides. Leave it out when `eval` is given."""
+    format: Text = "auto"
+    """Format of the rows, by name. `auto`: recognised by the keys of each row."""
+    template: Text = "auto"
+    """`auto`: the tokenizer's chat template, or the raw text where it has none; `plain`: the raw text; else the path of
+    a Jinja file."""
+    max_length: Annotated[int, Field(ge=16)] = 2048
+    """Longest prompt plus answer, in tokens."""
+    truncation: Literal["prompt_start", "drop"] = "prompt_start"
+    """What happens to longer ones: cut the start of the prompt, or drop the pair. Both are counted and reported."""
+    max_samples: Count | None = None
+    """Use this many pairs of the training data, drawn by seed; `null` uses all."""
+    max_bad_rows: Annotated[int, Field(ge=0)] = 0
+    """Rows that cannot be used are listed and left out up to this many; one more stops the run."""
+
+
+class ObjectiveConfig(Section):
+    """The loss: its name and its parameters, written side by side as `{name: sigmoid, beta: 0.1}`."""
+
+    name: Text = "sigmoid"
+    """Name of the loss."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Every parameter of that loss, defaults included."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "parameters" in value:
+            return value
+        rest = dict(value)
+        name = {"name": rest.pop("name")} if "name" in rest else {}
+        return {**name, "parameters": rest}
+
+    @model_serializer
+    def _to_flat(self) -> dict[str, Any]:
+        return {"name": self.name, **self.parameters}
+
+
+class ReferenceConfig(Section):
+    """The model that the tuned one is measured against. It never moves."""
+
+    kind: Literal["auto", "cached", "adapter_off", "frozen"] = "auto"
+    """`cached`: log-probabilities computed once before training; `adapter_off`: the trained model without its adapter,
+    each step; `frozen`: a second model in memory. `auto` chooses and says so."""
+    path: Text | None = None
+    """Another model as the reference; `null`: the start model."""
+    cache_dir: Text | None = None
+    """Folder for cached log-probabilities; `null`: the user's cache folder."""
+
+
+class Train(Section):
+    """How the model is updated, and how often it is saved."""
+
+    epochs: Above = 1.0
+    """Passes over the training pairs."""
+    max_steps: Count | None = None
+    """Number of updates; when given it takes the place of `epochs`."""
+    pairs_per_step: Count = 32
+    """Preference pairs per update, over all devices."""
+    tokens_per_micro_batch: Literal["auto"] | Annotated[int, Field(ge=64)] = "auto"
+    """Tokens that go through the model at once. It changes memory and speed, not the result."""
+    layout: Literal["auto", "padded", "packed"] = "auto"
+    """How sequences are laid out in a batch. It changes memory and speed, not the result."""
+    learning_rate: Literal["auto"] | Above = "auto"
+    """Peak learning rate. `auto`: by objective and model size; the plan shows it with its source."""
+    optimizer: Literal["adamw"] = "adamw"
+    """Optimiser."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up: down to zero in a half cosine or a line, or constant."""
+    warmup: Annotated[float, Field(ge=0), AfterValidator(_warmup)] = 0.1
+    """Linear warm-up: a fraction of all updates when below 1, else a number of updates."""
+    weight_decay: NotNegative = 0.0
+    """Decoupled weight decay."""
+    max_grad_norm: Above = 1.0
+    """Gradients with a larger norm are scaled down to it."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Fixes the split, the order of the pairs, the adapters' first values and dropout."""
+    log_every: Count = 10
+    """Updates between two log lines."""
+    save_every: Count = 100
+    """Updates between two checkpoints."""
+    keep_last: Count = 2
+    """Newest checkpoints to keep."""
+    resume: Text = "auto"
+    """`auto`: go on from the newest checkpoint in `output_dir`; `never`; else the path of a checkpoint."""
+    shuffle: bool = True
+    """New order of the pairs in each epoch; `false` keeps the order of the files."""
+
+
+class Eval(Section):
+    """Measurements on held-out pairs."""
+
+    every: Count | None = None
+    """Updates between two measurements; `null`: only before and after training."""
+
+
+class Config(Section):
+    """A whole run. Given once, checked once, then immutable."""
+
+    model: Model
+    """The model to tune."""
+    data: Data
+    """The preference data."""
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    """The loss and its parameters."""
+    reference: ReferenceConfig = Field(default_factory=ReferenceConfig)
+    """The model to measure against."""
+    train: Train = Field(default_factory=Train)
+    """Updates and checkpoints."""
+    eval: Eval = Field(default_factory=Eval)
+    """Measurements on held-out pairs."""
+    output_dir: Text = "output"
+    """Folder for everything the run writes."""
+
+    @model_validator(mode="after")
+    def _no_conflicts(self) -> Config:
+        found = list(_conflicts(self))
+        if found:
+            text = "; ".join(f"{'.'.join(path)} {why}" for path, why in found)
+            raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": found})
+        return self
+
+    def to_yaml(self) -> str:
+        """The whole config as YAML, defaults included; loading it gives an equal config."""
+        return dump_yaml(self.model_dump(mode="json"))
+
+
+def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Keys that are fine alone but not together: the place of the key to change, and why. All such rules live here."""
+    model, data, reference = config.model, config.data, config.reference
+    if reference.kind == "adapter_off":
+        if model.lora is None:
+            yield ("reference", "kind"), "adapter_off needs an adapter to turn off, but model.lora is null; use cached"
+        if reference.path is not None:
+            yield (
+                ("reference", "path"),
+                "names another model, but reference.kind adapter_off uses the start model; use cached or frozen",
+            )
+    if reference.cache_dir is not None and reference.kind in ("adapter_off", "frozen"):
+        yield (("reference", "cache_dir"), f"has no use: reference.kind {reference.kind} caches nothing; use cached")
+    if model.path == "demo" and model.revision is not None:
+        yield ("model", "revision"), "is for models on the hub; the embedded demo model has none; leave it out"
+    if model.device == "mps" and model.dtype == "float64":
+        yield ("model", "dtype"), "float64 does not exist on mps; use float32"
+    if data.eval is not None and data.eval_fraction not in (0.0, Data.model_fields["eval_fraction"].default):
+        yield ("data", "eval_fraction"), "has no use when data.eval names the held-out pairs; leave one of them out"
+    if config.eval.every is not None and data.eval is None and data.eval_fraction == 0:
+        yield ("eval", "every"), "needs held-out pairs: give data.eval, or data.eval_fraction above 0"

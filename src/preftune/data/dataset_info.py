@@ -1,0 +1,156 @@
+"""LLaMA-Factory's dataset_info.json: which file, which columns and tags, for each ranking entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError, did_you_mean
+from .formats import Format
+from .formats.llamafactory import AlpacaColumns, SharegptColumns, alpaca_format, sharegpt_format
+from .formats.messages import Tags
+from .records import Role
+
+FILE_NAME = "dataset_info.json"
+
+_ENTRY_KEYS = frozenset({"file_name", "formatting", "ranking", "columns", "tags", "split"})
+_REMOTE_KEYS = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+_COLUMNS = {
+    "alpaca": frozenset({"prompt", "query", "response", "history", "system", "chosen", "rejected"}),
+    "sharegpt": frozenset({"messages", "system", "chosen", "rejected"}),
+}
+_TAG_ROLES: Mapping[str, Role] = {
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+    "observation_tag": "tool",
+}
+_DEFAULT_TAGS = {
+    "role_tag": "from",
+    "content_tag": "value",
+    "user_tag": "human",
+    "assistant_tag": "gpt",
+    "system_tag": "system",
+    "observation_tag": "observation",
+    "function_tag": "function_call",
+}
+_OPENAI_TAGS = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "observation_tag": "tool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One ranking data set of a dataset_info.json."""
+
+    name: str
+    path: Path
+    format: Format
+
+
+def is_registry(path: Path) -> bool:
+    """Whether a file is such a dataset_info.json (``datasets.save_to_disk`` writes another file of that name)."""
+    return path.is_file() and not (path.parent / "state.json").is_file()
+
+
+def read_entries(path: Path, name: str | None = None) -> tuple[tuple[Entry, ...], tuple[tuple[str, str], ...]]:
+    """The entry ``name``, or all ranking entries and the skipped ones as (name, reason). Raises DataError."""
+    table = _load(path)
+    if name is not None:
+        if name not in table:
+            raise DataError(f"{path}: no entry {name!r}{did_you_mean(name, table)}")
+        why = _why_not(table[name])
+        if why:
+            raise DataError(f"{path}: entry {name!r} {why}")
+        return (_entry(path, name, table[name]),), ()
+    reasons = {key: _why_not(spec) for key, spec in table.items()}
+    entries = tuple(_entry(path, key, spec) for key, spec in table.items() if not reasons[key])
+    if not entries:
+        raise DataError(f'{path}: no ranking entry: one needs "ranking": true and a file_name')
+    return entries, tuple((key, why) for key, why in reasons.items() if why)
+
+
+def _load(path: Path) -> dict[str, dict[str, object]]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: cannot be read: {error}: mend the file") from None
+    if not isinstance(table, dict) or not table or not all(isinstance(spec, dict) for spec in table.values()):
+        raise DataError(f"{path}: must be an object of data sets by name: mend the file")
+    return table
+
+
+def _why_not(spec: Mapping[str, object]) -> str:
+    """Why an entry cannot be used as pairs; empty where it can."""
+    columns = spec.get("columns")
+    if isinstance(columns, dict) and columns.get("kto_tag"):
+        return "holds binary feedback (kto_tag), not preference pairs"
+    if spec.get("ranking") is not True:
+        return 'is not a ranking data set (no "ranking": true), so it has no preferences'
+    if "file_name" not in spec:
+        remote = next((key for key in _REMOTE_KEYS if key in spec), None)
+        return f"has no local file ({remote or 'no file_name'}): download it and set file_name"
+    return ""
+
+
+def _entry(path: Path, name: str, spec: Mapping[str, object]) -> Entry:
+    where = f"{path}: entry {name!r}"
+    for key in set(spec) - _ENTRY_KEYS:
+        raise DataError(f"{where}: {key!r} is not supported{did_you_mean(key, _ENTRY_KEYS)}")
+    if spec.get("split", "train") != "train":
+        raise DataError(f"{where}: 'split' {spec['split']!r} is not supported for a file: leave it out")
+    formatting = spec.get("formatting", "alpaca")
+    if formatting not in ("alpaca", "sharegpt", "openai"):
+        raise DataError(f"{where}: unknown formatting {formatting!r}; known: alpaca, openai, sharegpt")
+    columns = _strings(spec, "columns", _COLUMNS["alpaca" if formatting == "alpaca" else "sharegpt"], where)
+    tags = _strings(spec, "tags", frozenset(_DEFAULT_TAGS), where)
+    file_name = spec["file_name"]
+    if not isinstance(file_name, str) or not file_name:
+        raise DataError(f"{where}: 'file_name' must be text: name the file beside {FILE_NAME}")
+    if formatting == "alpaca":
+        fmt = _alpaca(columns, "columns" in spec)
+    else:
+        defaults = _DEFAULT_TAGS | (_OPENAI_TAGS if formatting == "openai" else {})
+        fmt = _sharegpt(columns, "columns" in spec, defaults | tags)
+    return Entry(name, path.parent / file_name, fmt)
+
+
+def _strings(spec: Mapping[str, object], key: str, known: frozenset[str], where: str) -> dict[str, str]:
+    value = spec.get(key, {})
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise DataError(f"{where}: {key!r} must be an object of names: mend it")
+    for name in set(value) - known:
+        raise DataError(f"{where}: {key}.{name} is not supported for preference pairs{did_you_mean(name, known)}")
+    return value
+
+
+def _alpaca(columns: Mapping[str, str], given: bool) -> Format:
+    # As LLaMA-Factory does: once columns are given, an optional column that is not named is not read.
+    optional = AlpacaColumns(query=None, history=None, system=None) if given else AlpacaColumns()
+    return alpaca_format(
+        AlpacaColumns(
+            prompt=columns.get("prompt", optional.prompt),
+            query=columns.get("query", optional.query),
+            history=columns.get("history", optional.history),
+            system=columns.get("system", optional.system),
+            chosen=columns.get("chosen", optional.chosen),
+            rejected=columns.get("rejected", optional.rejected),
+        )
+    )
+
+
+def _sharegpt(columns: Mapping[str, str], given: bool, tags: Mapping[str, str]) -> Format:
+    roles = {tags[key]: role for key, role in _TAG_ROLES.items()}
+    names = SharegptColumns(
+        messages=columns.get("messages", "conversations"),
+        system=columns.get("system", None if given else "system"),
+        chosen=columns.get("chosen", "chosen"),
+        rejected=columns.get("rejected", "rejected"),
+    )
+    return sharegpt_format(names, Tags(tags["role_tag"], tags["content_tag"], roles))

@@ -1,0 +1,126 @@
+"""What the training loop calls: rows to the log and the screen, checkpoints to the folder, signals to a stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ..metrics.diagnose import watch
+from ..runs.atomic import as_run_folder_error, atomic_folder
+from ..runs.directory import RunDirectory
+from ..runs.display import Phase, Reporter
+from ..runs.metrics_log import MetricsLog
+from ..train.state import Progress, write_checkpoint
+from .planning import Plan
+from .policy import Policy
+
+
+@dataclass
+class Stop:
+    """Whether stopping was asked for."""
+
+    requested: bool = False
+
+
+@contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask for a stop at the next safe point; a second Ctrl-C stops at once.
+
+    Outside the main thread signals cannot be caught; then nothing is changed.
+    """
+    stop, previous = Stop(), {}
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.requested = True
+
+    if threading.current_thread() is threading.main_thread():
+        previous = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class RunHooks:
+    """The loop's view of the run folder and the screen."""
+
+    directory: RunDirectory
+    log: MetricsLog
+    reporter: Reporter
+    stop: Stop
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    identity: Mapping[str, object]
+    settings: Mapping[str, object]
+    plan: Plan
+    keep_last: int
+    held_out: int
+    _seen: set[str] = field(default_factory=set)
+    _at: float = field(default_factory=time.perf_counter)
+    _phase: ExitStack | None = None
+    _bar: Phase | None = None
+
+    def row(self, row: Mapping[str, float | int]) -> None:
+        """Keep and show a row; say what it gives away, each finding once."""
+        self._close_bar()
+        self.log.append(row)
+        self.reporter.row(row)
+        if "loss" in row:
+            for finding in watch(self.log.rows, warmup_steps=self.plan.warmup):
+                if finding.code not in self._seen:
+                    self._seen.add(finding.code)
+                    self.reporter.finding(finding.as_dict())
+
+    def stepped(self, step: int) -> None:
+        """Move the bar."""
+        now = time.perf_counter()
+        self.reporter.step(step, now - self._at)
+        self._at = now
+
+    def evaluated(self, pairs: int) -> None:
+        """Move the bar of the evaluation; it is opened by the first pairs and closed by its row."""
+        if self._bar is None:
+            self._phase = ExitStack()
+            self._bar = self._phase.enter_context(self.reporter.phase("held-out pairs", self.held_out, "pairs"))
+        self._bar.advance(pairs)
+
+    def _close_bar(self) -> None:
+        if self._phase is not None:
+            self._phase.close()
+            self._phase = self._bar = None
+            self._at = time.perf_counter()
+
+    def save(self, progress: Progress) -> None:
+        """A checkpoint, complete or absent; older ones beyond ``keep_last`` go."""
+        self._close_bar()
+        target = self.directory.checkpoint(progress.step)
+        with as_run_folder_error(target), atomic_folder(target) as folder:
+            write_checkpoint(folder, progress, self.policy.parameters, self.optimizer, self.identity, self.settings)
+            if self.policy.is_adapter:
+                save_adapter(self.policy, folder)
+        self.directory.prune_checkpoints(self.keep_last)
+        self._at = time.perf_counter()
+
+    def stop_requested(self) -> bool:
+        """Whether a signal asked for a stop."""
+        if self.stop.requested:
+            self._close_bar()
+        return self.stop.requested
+
+
+def save_adapter(policy: Policy, folder: Any) -> None:
+    """The adapter in Hugging Face layout, without peft's own model card."""
+    policy.scorer.model.save_pretrained(str(folder))  # type: ignore[operator]
+    (folder / "README.md").unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""What a run leaves behind: its record at the start, and model, tables, curves, card and summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..config import Config
+from ..logprobs.scorer import causal_lm
+from ..metrics.diagnose import Verdict, verdict
+from ..runs.atomic import as_run_folder_error, atomic_files, atomic_write
+from ..runs.curves import draw_curves
+from ..runs.directory import RunDirectory, write_json
+from ..runs.metrics_log import Row, held_out_rows, training_rows
+from ..runs.model_card import CardFacts, model_card
+from ..runs.run_record import end_session, seconds_before, start_session, versions
+from ..runs.summary import build_summary, write_summary
+from ..runs.tables import write_csv, write_eval_csv, write_log_history
+from ..train.loop import peak_memory
+from .data import RunData
+from .hooks import save_adapter
+from .planning import Plan
+from .policy import Policy
+
+
+def begin_record(
+    directory: RunDirectory,
+    config: Config,
+    data: RunData,
+    policy: Policy,
+    identity: Mapping[str, object],
+    command: Sequence[str],
+    resumed_from: int | None,
+) -> None:
+    """Everything that is known before the first step."""
+    atomic_write(directory.config_yaml, config.to_yaml())
+    write_json(directory.data_report_json, data.to_json())
+    atomic_write(directory.dropped_rows_jsonl, data.dropped_rows())
+    files = {f.path: f.sha256 for report in data.reports.values() for f in report.files}
+    start_session(
+        directory.run_json,
+        command=command,
+        seed=config.train.seed,
+        data={"sha256": files, **data.counts()},
+        model={"path": policy.source.path, "adapter": policy.source.adapter, **identity},
+        devices={"device": str(policy.scorer.device)},
+        resumed_from_step=resumed_from,
+    )
+
+
+def end_record(directory: RunDirectory, status: str, seconds: float) -> None:
+    """Note how this start of the run ended."""
+    end_session(directory.run_json, status=status, seconds=seconds)
+
+
+def write_results(
+    directory: RunDirectory,
+    config: Config,
+    data: RunData,
+    policy: Policy,
+    plan: Plan,
+    history: Sequence[Row],
+    identity: Mapping[str, object],
+    seconds: float,
+) -> tuple[dict[str, Any], Verdict]:
+    """Model, tables, curves and card; the summary comes last, because it is what makes a run finished."""
+    judged = verdict(history, warmup_steps=plan.warmup)
+    save_model(policy, directory.root)
+    write_csv(directory.metrics_csv, training_rows(history))
+    write_eval_csv(directory.eval_csv, held_out_rows(history))
+    write_log_history(directory.log_history_json, history)
+    title = f"{Path(policy.source.path).name}, {plan.card['name']}"
+    draw_curves(
+        directory.curves_png, history, title=title, subtitle=_subtitle(config, plan, data), health=judged.sentence
+    )
+    atomic_write(directory.model_card, model_card(_card(directory, config, data, policy, plan, history, judged)))
+    summary = build_summary(
+        status="finished",
+        history=history,
+        verdict=judged.as_dict(),
+        objective=plan.card,
+        fingerprint=identity,
+        data=data.counts(),
+        versions=versions(),
+        seconds=seconds + seconds_before(directory.run_json),
+        peak_memory_bytes=peak_memory(policy.scorer.device),
+    )
+    write_summary(directory.summary_json, summary)
+    return summary, judged
+
+
+def _subtitle(config: Config, plan: Plan, data: RunData) -> str:
+    settings = ", ".join(f"{k} {v}" for k, v in config.objective.parameters.items())
+    return f"{settings}, learning rate {plan.learning_rate:g}, {len(data.train)} pairs, {plan.steps} steps"
+
+
+def save_model(policy: Policy, root: Path) -> None:
+    """Adapter or model with tokenizer and chat template, each file in one step."""
+    with as_run_folder_error(root), atomic_files(root) as folder:
+        if policy.is_adapter:
+            save_adapter(policy, folder)
+        else:
+            model = causal_lm(policy.scorer.model)
+            _with_dropout(model.config.get_text_config(), policy.dropout)
+            model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
+            model.save_pretrained(str(folder))
+            _with_dropout(model.config.get_text_config(), dict.fromkeys(policy.dropout, 0.0))
+        policy.tokenizer.save_pretrained(str(folder))
+
+
+def _with_dropout(config: Any, rates: Mapping[str, Any]) -> None:
+    for name, rate in rates.items():
+        setattr(config, name, rate)
+
+
+def _card(
+    directory: RunDirectory,
+    config: Config,
+    data: RunData,
+    policy: Policy,
+    plan: Plan,
+    history: Sequence[Row],
+    judged: Verdict,
+) -> CardFacts:
+    rows = held_out_rows(history)
+    train = config.data.train
+    return CardFacts(
+        name=directory.root.absolute().name,
+        base_model=policy.source.path,
+        is_adapter=policy.is_adapter,
+        objective=str(plan.card["name"]),
+        formula=str(plan.card["formula"]),
+        source=str(plan.card["source"]),
+        settings={
+            **config.objective.parameters,
+            "learning rate": plan.learning_rate,
+            "pairs per step": config.train.pairs_per_step,
+            "steps": plan.steps,
+            "seed": config.train.seed,
+        },
+        data=[train] if isinstance(train, str) else list(train),
+        train_pairs=len(data.train),
+        held_out_pairs=len(data.held_out),
+        verdict=judged.sentence,
+        preftune_version=__version__,
+        before=rows[0] if rows else {},
+        after=rows[-1] if rows else {},
+    )

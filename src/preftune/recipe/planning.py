@@ -1,0 +1,108 @@
+"""The plan of a run: derived values, each with its source, shown before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from ..config import Config
+from ..logprobs.verify import LayoutChoice
+from ..objectives.advice import Advice, beta_advice, learning_rate_advice
+from ..objectives.registry import BoundObjective
+from ..tokens.sampler import Sampler
+from ..train.optim import warmup_steps
+from .data import RunData
+from .policy import Policy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Values that the config left to us, and the text that shows them."""
+
+    steps: int
+    warmup: int
+    learning_rate: float
+    lines: tuple[str, ...]
+    warnings: tuple[str, ...]
+    card: dict[str, object]
+    """The loss card: name, formula, parameters, source, loss at step 0."""
+
+
+def sampler(config: Config, data: RunData) -> Sampler:
+    """The order of the training pairs."""
+    return Sampler(len(data.train), config.train.pairs_per_step, config.train.seed, config.train.shuffle)
+
+
+def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObjective, choice: LayoutChoice) -> Plan:
+    """Resolve what is ``auto`` and say where each value comes from."""
+    order = sampler(config, data)
+    steps = order.total_steps(config.train.epochs, config.train.max_steps)
+    warmup = warmup_steps(config.train.warmup, steps)
+    rate_advice = learning_rate_advice(policy.size, lora=policy.is_adapter)
+    rate = rate_advice.value if config.train.learning_rate == "auto" else float(config.train.learning_rate)
+    beta = beta_advice(objective.objective.name, policy.size)
+    lines = (
+        *_model_lines(policy, choice),
+        f"loss: {objective.objective.name} = {objective.objective.formula}",
+        f"  {_parameters(objective)}; starts at {objective.step_zero:.6g}; {objective.objective.source}",
+        f"  advised beta {_range(beta)}: {beta.source}",
+        f"learning rate: {rate:g}{' (auto)' if config.train.learning_rate == 'auto' else ''}, {config.train.schedule}, "
+        f"{warmup} warm-up steps",
+        f"  advised {_range(rate_advice)}: {rate_advice.source}",
+        f"steps: {steps} of {config.train.pairs_per_step} pairs, {steps / order.steps_per_epoch:.2f} epochs over "
+        f"{len(data.train)} pairs; held out: {len(data.held_out)}",
+    )
+    return Plan(
+        steps, warmup, rate, lines, tuple(_warnings(config, data, rate, rate_advice, objective, beta)), objective.card()
+    )
+
+
+def _model_lines(policy: Policy, choice: LayoutChoice) -> tuple[str, ...]:
+    trained = sum(p.numel() for p in policy.parameters.values())
+    what = "LoRA" if policy.is_adapter else "all parameters"
+    return (
+        f"model: {policy.source.path}",
+        f"  {policy.size / 1e6:,.0f} M parameters, {trained / 1e6:,.2f} M trained ({what}); "
+        f"compute {policy.precision.name} on {policy.scorer.device}",
+        f"layout: {choice.name} ({choice.reason}; {choice.noise:.0e} nats per token from the model's own logits)",
+    )
+
+
+def _parameters(objective: BoundObjective) -> str:
+    return ", ".join(f"{k} {v}" for k, v in objective.parameters.items())
+
+
+def _range(advice: Advice) -> str:
+    return f"{advice.low:g} to {advice.high:g}"
+
+
+def _warnings(
+    config: Config, data: RunData, rate: float, rates: Advice, objective: BoundObjective, beta: Advice
+) -> Iterator[str]:
+    if not rates.covers(rate):
+        side = "above" if rate > rates.high else "below"
+        risk = "the model may degrade" if rate > rates.high else "the model may hardly move"
+        yield f"train.learning_rate {rate:g} is {side} the advised {_range(rates)}: {risk}"
+    if "beta" in objective.parameters and not beta.covers(objective.beta):
+        side = "above" if objective.beta > beta.high else "below"
+        risk = "the model may hardly move" if objective.beta > beta.high else "the model may drift far"
+        yield f"objective.beta {objective.beta:g} is {side} the advised {_range(beta)}: {risk}"
+    if not data.held_out:
+        yield "no pair is held out, so nothing will tell learning from memorising: set data.eval or data.eval_fraction"
+    if config.model.dtype == "bfloat16" and config.model.device != "cuda":
+        yield "model.dtype bfloat16 is slower than float32 on most CPUs, and coarser"
+
+
+def card_lines(data: RunData, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """The first pair as the model sees it; what counts in the loss stands between [[ and ]]."""
+    group = data.train[0]
+    yield f"first pair ({group.origin}); scored tokens stand between [[ and ]]:"
+    yield f"prompt ({len(group.prompt)} tokens): {tokenizer.decode(group.prompt.tolist())!r}"
+    for name, completion in zip(("chosen", "rejected"), group.completions, strict=True):
+        text, inside = "", False
+        for token, scored in zip(completion.ids.tolist(), completion.scored.tolist(), strict=True):
+            text += ("[[" if scored else "]]") if scored != inside else ""
+            text, inside = text + str(tokenizer.decode([token])), scored
+        yield f"{name} ({completion.num_scored} scored tokens): {text + (']]' if inside else '')!r}"

@@ -1,0 +1,110 @@
+"""The run's only running record: one line of JSON per logged row, complete or absent, exact to the last bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..errors import RunFolderError
+from .atomic import as_run_folder_error, atomic_write, to_json
+
+Row = dict[str, int | float]
+
+
+class MetricsLog:
+    """Append-only ``run/metrics.jsonl``; each row is on the disk when ``append`` returns.
+
+    ``resume_step`` is the step of the checkpoint that the run goes on from: rows of later steps are dropped, because
+    they will be logged again. ``None`` starts an empty log. ``rows`` holds what the file holds.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int | None) -> None:
+        self.path = path
+        kept = [] if resume_step is None else [row for row in read_history(path) if row["step"] <= resume_step]
+        atomic_write(path, "".join(_line(row) for row in kept))
+        self.rows: list[Row] = kept
+        with as_run_folder_error(path):
+            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+
+    def append(self, row: Mapping[str, int | float]) -> None:
+        """Log one row. ``step`` is a whole number; every value a finite plain number, else ValueError."""
+        checked = _checked(row)
+        blob = _line(checked).encode("utf-8")
+        start = os.fstat(self._handle).st_size
+        with as_run_folder_error(self.path):
+            try:
+                written = os.write(self._handle, blob)
+                if written < len(blob):
+                    raise OSError(28, "No space left on device")
+                os.fsync(self._handle)
+            except OSError:
+                os.ftruncate(self._handle, start)
+                raise
+        self.rows.append(checked)
+
+    def close(self) -> None:
+        """Close the file; appending is over."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_history(path: Path) -> list[Row]:
+    """The complete rows of a metrics log, in order; none where there is no file.
+
+    A last line without its end was being written when the run was killed and is left out. Raises RunFolderError on
+    any other line that is not a row.
+    """
+    with as_run_folder_error(path):
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    return [_parsed(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def training_rows(history: Sequence[Mapping[str, int | float]]) -> list[Mapping[str, int | float]]:
+    """Rows of updates: they have ``loss``, and ``step`` counts from 1."""
+    return [row for row in history if "loss" in row and row["step"] >= 1]
+
+
+def held_out_rows(history: Sequence[Mapping[str, int | float]]) -> list[Mapping[str, int | float]]:
+    """Rows of evaluations on held-out pairs: they have ``eval_loss``; step 0 is before training."""
+    return [row for row in history if "eval_loss" in row]
+
+
+def _line(row: Row) -> str:
+    return to_json(row, indent=None) + "\n"
+
+
+def _checked(row: Mapping[str, int | float]) -> Row:
+    step = row.get("step")
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+        raise ValueError(f"a row of metrics needs a whole step of at least 0, not {step!r}")
+    for name, value in row.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"step {step}: {name} is {value!r}, not a finite number")
+    return dict(row)
+
+
+def _parsed(line: bytes, path: Path, number: int) -> Row:
+    try:
+        row = json.loads(line, parse_constant=_refuse)
+        return _checked(row)
+    except (ValueError, AttributeError) as error:
+        raise RunFolderError(
+            f"{path}:{number}: not a row of metrics ({error}). The file was changed by something else: "
+            "restore it, or give the run another output_dir."
+        ) from error
+
+
+def _refuse(token: str) -> float:
+    raise ValueError(f"{token} is not a finite number")
