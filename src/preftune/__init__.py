@@ -1,3 +1,55 @@
 """preftune: from preference data to a better language model, in one command, with nothing silently wrong."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .api import train
+    from .data import PreferencePair, load_pairs
+    from .errors import PreftuneError
+    from .functional import PreferenceDataset, collate, completion_logprobs, dpo_loss
+    from .objectives import get_objective, objective
+    from .recipe import RunResult
+
+_HOME = {
+    "train": "api",
+    "PreferencePair": "data",
+    "load_pairs": "data",
+    "PreftuneError": "errors",
+    "PreferenceDataset": "functional",
+    "collate": "functional",
+    "completion_logprobs": "functional",
+    "dpo_loss": "functional",
+    "get_objective": "objectives",
+    "objective": "objectives",
+    "RunResult": "recipe",
+}
+
+__all__ = [
+    "PreferenceDataset",
+    "PreferencePair",
+    "PreftuneError",
+    "RunResult",
+    "collate",
+    "completion_logprobs",
+    "dpo_loss",
+    "get_objective",
+    "load_pairs",
+    "objective",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: ``import preftune`` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'preftune' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -131,8 +131,9 @@ def test_demo_puts_its_results_where_it_is_told(monkeypatch: pytest.MonkeyPatch)
 
     folders = []
 
-    def fake(config: Path, overrides: list[str], *, plain: bool) -> int:
+    def fake(config: Path, overrides: list[str], *, plain: bool, compare: bool) -> int:
         loaded = load_config(config, overrides, objectives=objective_schemas())
+        assert compare
         folders.append((loaded.output_dir, loaded.model.path, loaded.data.train, loaded.train.max_steps, plain))
         return 0
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import random_group, tiny_llama
+from made import random_group, tiny_llama
 from preftune.logprobs.scorer import CompletionScorer
 from preftune.logprobs.verify import model_logprobs
 from preftune.tokens.layouts import LAYOUTS

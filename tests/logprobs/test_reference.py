@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from conftest import tiny_llama
+from made import tiny_llama
 from preftune.errors import ModelError
 from preftune.logprobs.cache import LogprobTable
 from preftune.logprobs.reference import AdapterOff, Frozen, compute_table, weights_hash

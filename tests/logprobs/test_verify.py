@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers as tf
 
-from conftest import VOCABULARY, random_group, tiny_llama
+from made import VOCABULARY, random_group, tiny_llama
 from preftune.errors import ModelError
 from preftune.logprobs.scorer import CompletionScorer, logit_transform
 from preftune.logprobs.verify import choose_layout, model_logprobs
@@ -29,19 +29,19 @@ SMALL = {
 GPT = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
 NEOX = {k: v for k, v in SMALL.items() if k != "num_key_value_heads"}
 MODELS = {
-    "qwen2": (tf.Qwen2Config(**SMALL), "packed"),
-    "qwen3": (tf.Qwen3Config(**SMALL, head_dim=8), "packed"),
-    "mistral with a window": (tf.MistralConfig(**SMALL, sliding_window=6), "packed"),
+    "qwen2": (tf.Qwen2Config(**SMALL), "prefix_shared"),
+    "qwen3": (tf.Qwen3Config(**SMALL, head_dim=8), "prefix_shared"),
+    "mistral with a window": (tf.MistralConfig(**SMALL, sliding_window=6), "prefix_shared"),
     "gemma2": (tf.Gemma2Config(**SMALL, head_dim=8), "padded"),
-    "granite": (tf.GraniteConfig(**SMALL, logits_scaling=8.0), "packed"),
-    "cohere": (tf.CohereConfig(**SMALL, logit_scale=0.25), "packed"),
-    "gpt2": (tf.GPT2Config(**GPT, bos_token_id=1, eos_token_id=2), "packed"),
-    "gpt_neox": (tf.GPTNeoXConfig(**NEOX), "packed"),
+    "granite": (tf.GraniteConfig(**SMALL, logits_scaling=8.0), "prefix_shared"),
+    "cohere": (tf.CohereConfig(**SMALL, logit_scale=0.25), "prefix_shared"),
+    "gpt2": (tf.GPT2Config(**GPT, bos_token_id=1, eos_token_id=2), "prefix_shared"),
+    "gpt_neox": (tf.GPTNeoXConfig(**NEOX), "prefix_shared"),
     "bloom": (
         tf.BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2),
         "padded",
     ),
-    "mixtral": (tf.MixtralConfig(**SMALL, num_local_experts=4, num_experts_per_tok=2), "packed"),
+    "mixtral": (tf.MixtralConfig(**SMALL, num_local_experts=4, num_experts_per_tok=2), "prefix_shared"),
 }
 
 
@@ -64,8 +64,8 @@ def test_the_chosen_layout_gives_the_models_own_logprobs(name):
 
 def test_a_layout_that_is_asked_for_and_wrong_is_an_error():
     scorer = CompletionScorer(build(MODELS["bloom"][0]).eval())
-    with pytest.raises(ModelError, match="packed.*train.layout: auto"):
-        choose_layout(scorer, [random_group(Random(i), i) for i in range(3)], "packed")
+    with pytest.raises(ModelError, match="prefix_shared.*train.layout: auto"):
+        choose_layout(scorer, [random_group(Random(i), i) for i in range(3)], "prefix_shared")
 
 
 def test_a_head_that_does_not_give_the_models_logits_is_refused(groups):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import CHATML, make_pair, make_tokenizer
+from made import CHATML, make_pair, make_tokenizer
 from preftune.data.records import Message, Origin, PreferencePair
 from preftune.errors import TemplateError
 from preftune.tokens.chat import build_template

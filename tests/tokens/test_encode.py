@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import make_pair
+from made import make_pair
 from preftune.data.records import Message, Origin, PreferencePair
 from preftune.tokens.chat import build_template
 from preftune.tokens.encode import encode_pairs

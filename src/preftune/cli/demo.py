@@ -33,7 +33,7 @@ def demo(
         return
     # JSON text is YAML text: a folder name with spaces or colons stays one value.
     folder = [] if output is None else [f"output_dir={json.dumps(output, ensure_ascii=False)}"]
-    raise typer.Exit(run(DEMO_CONFIG, [*folder, *(overrides or ())], plain=plain))
+    raise typer.Exit(run(DEMO_CONFIG, [*folder, *(overrides or ())], plain=plain, compare=True))
 
 
 def _prepare() -> None:

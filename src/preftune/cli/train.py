@@ -29,8 +29,18 @@ def train(
     raise typer.Exit(run(config, overrides or (), dry_run=dry_run, plain=plain))
 
 
-def run(config: str | PathLike[str], overrides: Sequence[str], *, dry_run: bool = False, plain: bool = False) -> int:
-    """Check the config, then train or plan; returns the exit code. torch is paid for here, not by ``--help``."""
+def run(
+    config: str | PathLike[str],
+    overrides: Sequence[str],
+    *,
+    dry_run: bool = False,
+    plain: bool = False,
+    compare: bool = False,
+) -> int:
+    """Check the config, then train or plan; returns the exit code. torch is paid for here, not by ``--help``.
+
+    ``compare`` shows one held-out prompt answered before and after.
+    """
     from ..config import load_config
     from ..objectives import objective_schemas
 
@@ -40,7 +50,7 @@ def run(config: str | PathLike[str], overrides: Sequence[str], *, dry_run: bool 
     reporter = _reporter(plain)
     if dry_run:
         return plan(checked, reporter)
-    return train(checked, reporter=reporter, command=("preftune", *sys.argv[1:])).exit_code
+    return train(checked, reporter=reporter, command=("preftune", *sys.argv[1:]), compare=compare).exit_code
 
 
 def _reporter(plain: bool) -> Reporter:

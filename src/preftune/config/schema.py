@@ -75,7 +75,9 @@ class Model(Section):
     lora: Lora | None = Field(default_factory=Lora)
     """Low-rank adapters; `null` trains all parameters."""
     adapter: Text | None = None
-    """An existing LoRA adapter to start from: it is merged into the start model, which is then the reference."""
+    """An existing LoRA adapter (an SFT one, say) that is part of the start model, and so of the reference. It is
+    trained on as it is, with its own rank and targets (leave `lora` out); with `lora: null` it is merged and all
+    parameters are trained."""
     revision: Text | None = None
     """Branch, tag or commit of a model on the hub."""
     gradient_checkpointing: bool = False
@@ -156,8 +158,10 @@ class Train(Section):
     """Preference pairs per update, over all devices."""
     tokens_per_micro_batch: Literal["auto"] | Annotated[int, Field(ge=64)] = "auto"
     """Tokens that go through the model at once. It changes memory and speed, not the result."""
-    layout: Literal["auto", "padded", "packed"] = "auto"
-    """How sequences are laid out in a batch. It changes memory and speed, not the result."""
+    layout: Literal["auto", "prefix_shared", "packed", "padded"] = "auto"
+    """How a batch is laid out: `prefix_shared` computes a prompt once for both answers, `packed` pads nothing, `padded`
+    works for every model. `auto`: the first that a self-check finds exact. It changes memory and
+    speed, not the result."""
     learning_rate: Literal["auto"] | Above = "auto"
     """Peak learning rate. `auto`: by objective and model size; the plan shows it with its source."""
     optimizer: Literal["adamw"] = "adamw"
@@ -225,6 +229,7 @@ class Config(Section):
 def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Keys that are fine alone but not together: the place of the key to change, and why. All such rules live here."""
     model, data, reference = config.model, config.data, config.reference
+    yield from _adapter_conflicts(model, reference)
     if reference.kind == "adapter_off":
         if model.lora is None:
             yield ("reference", "kind"), "adapter_off needs an adapter to turn off, but model.lora is null; use cached"
@@ -243,3 +248,12 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("data", "eval_fraction"), "has no use when data.eval names the held-out pairs; leave one of them out"
     if config.eval.every is not None and data.eval is None and data.eval_fraction == 0:
         yield ("eval", "every"), "needs held-out pairs: give data.eval, or data.eval_fraction above 0"
+
+
+def _adapter_conflicts(model: Model, reference: ReferenceConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    if model.adapter is None:
+        return
+    if model.lora not in (None, Lora()):
+        yield ("model", "lora"), "has no use: model.adapter brings its own rank and targets; leave lora out, or null"
+    if reference.kind == "adapter_off":
+        yield ("reference", "kind"), "adapter_off would compare with the model without model.adapter; use cached"

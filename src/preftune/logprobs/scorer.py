@@ -38,7 +38,7 @@ class CompletionScorer(nn.Module):
         self.autocast = autocast
         lm = causal_lm(model)
         self.transform = logit_transform(lm)
-        self._plain_attention = lm.config._attn_implementation
+        self.plain_attention = lm.config._attn_implementation
 
     @property
     def device(self) -> torch.device:
@@ -48,12 +48,13 @@ class CompletionScorer(nn.Module):
     def forward(self, batch: TokenBatch) -> SequenceLogprobs:
         """Log-probabilities (nats, fp32 or wider) of every scored token of the batch."""
         batch = batch.to(self.device)
-        with self._cast():
+        with self.cast():
             hidden = self._hidden(batch).flatten(0, 1).index_select(0, batch.predict_index)
         tokens = self._head(hidden, batch.target_ids)
         return SequenceLogprobs(tokens, batch.target_sequence, batch.num_sequences)
 
-    def _cast(self) -> AbstractContextManager[Any]:
+    def cast(self) -> AbstractContextManager[Any]:
+        """Autocast to the compute dtype, where it is narrower than the parameters."""
         if self.autocast is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)
@@ -62,7 +63,7 @@ class CompletionScorer(nn.Module):
         lm = causal_lm(self.model)
         inputs: dict[str, Any] = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
         segments = isinstance(batch.attention, Segments)
-        wanted = SEGMENT_ATTENTION if segments else self._plain_attention
+        wanted = SEGMENT_ATTENTION if segments else self.plain_attention
         if lm.config._attn_implementation != wanted:
             lm.set_attn_implementation(wanted)
         inputs |= (

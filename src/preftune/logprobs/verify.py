@@ -16,7 +16,7 @@ from .attention import UnsupportedAttention, attention
 from .scorer import CompletionScorer, causal_lm
 from .types import SequenceLogprobs
 
-PREFERRED = ("packed", "padded")
+PREFERRED = ("prefix_shared", "packed", "padded")
 """Layouts from fastest to most general."""
 
 
@@ -59,7 +59,7 @@ def choose_layout(scorer: CompletionScorer, groups: Sequence[EncodedGroup], want
 def model_logprobs(scorer: CompletionScorer, groups: Sequence[EncodedGroup]) -> Tensor:
     """Per-token log-probs (nats) from the model's own logits, one unpadded sequence at a time: the plain truth."""
     lm, parts = causal_lm(scorer.model), []
-    with scorer._cast(), attention(lm, scorer._plain_attention):
+    with scorer.cast(), attention(lm, scorer.plain_attention):
         for group in groups:
             for completion in group.completions:
                 ids = torch.from_numpy(np.concatenate([group.prompt, completion.ids]).astype(np.int64))

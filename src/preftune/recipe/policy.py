@@ -187,7 +187,7 @@ def build_reference(
     identity = policy.start if other is None else other[1]
     name = "the start model" if other is None else str(section.path)
     if section.kind == "adapter_off":
-        if policy.source.adapter is not None:
+        if policy.source.adapter is not None:  # model.path may be an adapter folder, which the config cannot know
             raise ModelError(
                 "reference.kind: adapter_off would compare with the base model without its adapter, not with the "
                 "start model; use cached or frozen"

@@ -30,6 +30,7 @@ from .hooks import RunHooks, stop_signals
 from .outputs import begin_record, end_record, write_results
 from .planning import Plan, card_lines, make_plan, sampler
 from .policy import Policy, Referee, Source, build_reference, check_layout, fingerprint, load_policy, token_budget
+from .samples import show_before_and_after
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,13 @@ class Prepared:
     plan: Plan
 
 
-def train(config: Config, *, reporter: Reporter | None = None, command: Sequence[str] = ()) -> RunResult:
+def train(
+    config: Config, *, reporter: Reporter | None = None, command: Sequence[str] = (), compare: bool = False
+) -> RunResult:
     """Run a config from start to end, or go on with the run that its output folder holds.
 
-    Returns exit code 0 when done (also when it was done before).
+    Returns exit code 0 when done (also when it was done before). ``compare`` shows one held-out prompt answered by
+    the model before and after, where an adapter was trained.
 
     Raises:
         InputError: the config, data, model or folder cannot be used; nothing was written.
@@ -74,7 +78,10 @@ def train(config: Config, *, reporter: Reporter | None = None, command: Sequence
         prepared = prepare(config, reporter)
         _show(prepared.plan, reporter)
         directory.claim(resolved, resume=config.train.resume)
-        return _run(prepared, directory, reporter, command or sys.argv, started)
+        result = _run(prepared, directory, reporter, command or sys.argv, started)
+        if compare:
+            show_before_and_after(prepared.data, prepared.policy, reporter)
+        return result
 
 
 def plan(config: Config, reporter: Reporter) -> int:

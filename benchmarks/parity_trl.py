@@ -1,0 +1,345 @@
+"""Train the same model on the same pairs with preftune and with TRL, and compare their numbers step by step.
+
+TRL is needed only here: ``pip install trl==1.16.0 datasets`` next to preftune. What is made equal, what is compared
+and what still differs is in ``benchmarks/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is on this machine; nothing is asked of the hub
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from preftune.config import load_config
+from preftune.data import PreferencePair, load_pairs
+from preftune.data.embedded import embedded_preferences
+from preftune.models.embedded import embedded_model_folder
+from preftune.models.lora import add_lora
+from preftune.objectives import objective_schemas
+from preftune.recipe import train
+from preftune.tokens.chat import build_template
+from preftune.tokens.encode import encode_pairs
+
+try:
+    from datasets import Dataset
+    from peft import PeftModel
+    from trl import DPOConfig, DPOTrainer
+    from trl import __version__ as trl_version
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed. This script compares with TRL: pip install trl==1.16.0 datasets")
+
+Row = Mapping[str, Any]
+Mode = Literal["full", "lora", "adapter"]
+MODES: dict[Mode, str] = {
+    "full": "all parameters",
+    "lora": "a fresh LoRA adapter on all linear layers",
+    "adapter": "going on from a LoRA adapter that is not zero, which is then the reference",
+}
+TOLERANCE = 1e-3
+COLUMNS = ("loss", "grad_norm", "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/rejected", "rewards/margins")
+"""What is compared; the rewards relative to the largest one of the run, since they start at zero."""
+LORA = {"rank": 16, "alpha": 32, "dropout": 0.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both tools are given."""
+
+    model: Path
+    pairs: Path
+    steps: int
+    pairs_per_step: int
+    learning_rate: float
+    schedule: str
+    warmup: int
+    max_length: int
+    beta: float
+    seed: int
+    ours: tuple[str, ...]
+    """Further ``key=value`` of preftune's config: what should not change the numbers, such as the layout."""
+
+
+def main() -> int:
+    """Compare; exit code 1 where anything is further apart than ``TOLERANCE``."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    with tempfile.TemporaryDirectory(prefix="preftune-parity-") as work:
+        results = list(_compare_all(arguments, Path(work)))
+    print("\nlargest difference over all steps\n" + _summary(results))
+    failed = [name for name, worst in results if not passes(worst)]
+    print(f"\nFAIL: {', '.join(failed)}" if failed else f"\nPASS: everything within {TOLERANCE:g}")
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=None, help="preference pairs, as data.train names them (the packaged ones)")
+    parser.add_argument("--model", default=None, help="model folder (the embedded demo model)")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--pairs-per-step", type=int, default=4)
+    parser.add_argument("--objectives", nargs="+", default=["sigmoid", "hinge", "ipo"])
+    for mode, meaning in MODES.items():
+        parser.add_argument(f"--{mode}", dest="modes", action="append_const", const=mode, help=f"train {meaning}")
+    parser.add_argument("--learning-rate", type=float, default=None, help="1e-6, or 2e-5 for adapters")
+    parser.add_argument("--schedule", choices=["constant", "linear", "cosine"], default="constant")
+    parser.add_argument("--warmup", type=int, default=0, help="updates")
+    parser.add_argument("--max-length", type=int, default=512, help="tokens; pairs that do not fit are left out")
+    parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0, help="of the adapters' first values")
+    parser.add_argument("--threads", type=int, default=None, help="of torch")
+    parser.add_argument("--ours", nargs="*", default=[], metavar="KEY=VALUE", help="more of preftune's config")
+    return parser.parse_args()
+
+
+def _compare_all(arguments: argparse.Namespace, work: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    model = Path(arguments.model) if arguments.model else embedded_model_folder()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    pairs, tokens = fitting_pairs(
+        arguments.data or str(embedded_preferences()),
+        tokenizer,
+        arguments.steps * arguments.pairs_per_step,
+        arguments.max_length,
+    )
+    _write_pairs(pairs, work / "pairs.jsonl")
+    print(f"preftune against TRL {trl_version}, torch {torch.__version__}, fp32; {len(pairs)} pairs of {pairs[0].origin.file}")
+    for mode in arguments.modes or ["full"]:
+        settings = Settings(
+            model=model,
+            pairs=work / "pairs.jsonl",
+            steps=arguments.steps,
+            pairs_per_step=arguments.pairs_per_step,
+            learning_rate=arguments.learning_rate or (1e-6 if mode == "full" else 2e-5),
+            schedule=arguments.schedule,
+            warmup=arguments.warmup,
+            max_length=arguments.max_length,
+            beta=arguments.beta,
+            seed=arguments.seed,
+            ours=tuple(arguments.ours),
+        )
+        adapter = None if mode == "full" else make_adapter(settings, work / mode, zero=mode == "lora")
+        for objective in arguments.objectives:
+            yield f"{objective}, {mode}", _compare(settings, mode, adapter, objective, tokens, work)
+
+
+def _compare(
+    settings: Settings, mode: Mode, adapter: Path | None, objective: str, tokens: list[Row], work: Path
+) -> dict[str, float]:
+    """Largest difference of each column; the tables are printed."""
+    print(f"\n{objective}, {MODES[mode]}; learning rate {settings.learning_rate:g} {settings.schedule}", flush=True)
+    trainer = trl_trainer(settings, objective, adapter, work / "trl")
+    differing = _token_differences(tokens, trainer.train_dataset, trainer.processing_class)
+    trainer.train()
+    theirs = [row for row in trainer.state.log_history if "loss" in row]
+    ours = preftune_rows(settings, objective, mode, adapter, work / "ours" / mode / objective)
+    worst = {"learning_rate": _worst(ours, theirs, "learning_rate"), "tokens": float(differing)}
+    return _table(ours, theirs) | worst
+
+
+def fitting_pairs(
+    source: str, tokenizer: PreTrainedTokenizerBase, count: int, max_length: int
+) -> tuple[list[PreferencePair], list[Row]]:
+    """The first ``count`` conversational pairs that fit into ``max_length`` uncut, and their token ids.
+
+    The two tools cut differently (TRL the end of the whole, preftune the start of the prompt), so nothing is cut.
+    """
+    pairs = load_pairs(source).pairs
+    groups, _ = encode_pairs(pairs, build_template(tokenizer), max_length=max_length, truncation="drop")
+    if len(groups) < count:
+        sys.exit(f"{source}: {len(groups)} pairs fit into {max_length} tokens; --steps and --pairs-per-step ask for {count}")
+    by_origin = {pair.origin: pair for pair in pairs}
+    tokens = [
+        {
+            "prompt_ids": g.prompt.tolist(),
+            "chosen_ids": g.completions[0].ids.tolist(),
+            "rejected_ids": g.completions[1].ids.tolist(),
+        }
+        for g in groups[:count]
+    ]
+    return [by_origin[g.origin] for g in groups[:count]], tokens
+
+
+def _write_pairs(pairs: Sequence[PreferencePair], path: Path) -> None:
+    """One file in TRL's conversational format, which both tools read."""
+    with path.open("w", encoding="utf-8") as file:
+        for pair in pairs:
+            sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+            row = {name: [{"role": m.role, "content": m.content} for m in turns] for name, turns in sides.items()}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def make_adapter(settings: Settings, folder: Path, *, zero: bool) -> Path:
+    """The adapter that preftune makes from this seed, as a folder from which TRL starts too.
+
+    ``zero``: its B is zero as in every fresh adapter; else B is random, as if it had been trained before.
+    """
+    model = add_lora(_base(settings), target="all-linear", seed=settings.seed, **LORA)
+    if not zero:
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.01)
+    model.save_pretrained(str(folder))
+    return folder
+
+
+def _base(settings: Settings) -> Any:
+    return AutoModelForCausalLM.from_pretrained(settings.model, dtype=torch.float32)
+
+
+def trl_trainer(settings: Settings, objective: str, adapter: Path | None, folder: Path) -> DPOTrainer:
+    """TRL's trainer with every setting that preftune has too, in the order of the file."""
+    model = _base(settings)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+    rows = [json.loads(line) for line in settings.pairs.read_text(encoding="utf-8").splitlines()]
+    options = DPOConfig(
+        output_dir=str(folder),
+        loss_type=[objective],
+        beta=settings.beta,
+        max_length=settings.max_length,
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.pairs_per_step,
+        gradient_accumulation_steps=1,
+        train_sampling_strategy="sequential",
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
+        warmup_steps=settings.warmup,
+        optim="adamw_torch",
+        adam_beta1=0.9,
+        adam_beta2=0.999,
+        adam_epsilon=1e-8,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(settings.model)
+    return _Quiet(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+
+
+class _Quiet(DPOTrainer):  # type: ignore[misc]
+    """TRL's trainer without a line for every step on the screen."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        from transformers.trainer_callback import PrinterCallback
+
+        self.remove_callback(PrinterCallback)
+
+
+def preftune_rows(settings: Settings, objective: str, mode: Mode, adapter: Path | None, folder: Path) -> list[Row]:
+    """Preftune's training rows, one per step."""
+    config = {
+        "model": {
+            "path": str(settings.model),
+            "dtype": "float32",
+            "device": "cpu",
+            "lora": None if mode == "full" else LORA,
+            "adapter": str(adapter) if mode == "adapter" else None,
+        },
+        "data": {"train": str(settings.pairs), "eval_fraction": 0.0, "max_length": settings.max_length},
+        "objective": {"name": objective, "beta": settings.beta},
+        "reference": {"cache_dir": str(folder / "reference")},
+        "train": {
+            "max_steps": settings.steps,
+            "pairs_per_step": settings.pairs_per_step,
+            "shuffle": False,
+            "learning_rate": settings.learning_rate,
+            "schedule": settings.schedule,
+            "warmup": float(settings.warmup),
+            "weight_decay": 0.0,
+            "max_grad_norm": 1.0,
+            "seed": settings.seed,
+            "log_every": 1,
+            "save_every": settings.steps + 1,
+        },
+        "output_dir": str(folder / "run"),
+    }
+    history = train(load_config(config, settings.ours, objectives=objective_schemas())).history
+    return [row for row in history if "loss" in row and row["step"] > 0]
+
+
+def _token_differences(ours: Sequence[Row], theirs: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Number of pairs whose token ids differ; the first three are printed."""
+    differing = [
+        (number, name)
+        for number, (mine, their) in enumerate(zip(ours, theirs, strict=True), start=1)
+        for name in mine
+        if list(mine[name]) != list(their[name])
+    ]
+    for number, name in differing[:3]:
+        for who, rows in (("preftune", ours), ("TRL", theirs)):
+            print(f"  pair {number}, {name}, {who}: {tokenizer.decode(rows[number - 1][name])!r}")
+    pairs = len({number for number, _ in differing})
+    count = sum(len(row[name]) for row in ours for name in row)
+    print(f"token ids: {pairs} of {len(ours)} pairs differ ({count} tokens)", flush=True)
+    return pairs
+
+
+def _table(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, float]:
+    """Print both sides of every column and step with their difference; return the largest of each column."""
+    if [r["step"] for r in ours] != [r["step"] for r in theirs]:
+        sys.exit("the two tools have not logged the same steps")
+    print(f"{'step':>4}  {'column':16} {'preftune':>16} {'TRL':>16} {'difference':>11}")
+    for mine, their in zip(ours, theirs, strict=True):
+        for column in COLUMNS:
+            difference = relative(mine[column], their[column], _scale(theirs, their, column))
+            print(f"{mine['step']:>4}  {column:16} {mine[column]:16.9g} {their[column]:16.9g} {difference:11.1e}")
+    return {column: _worst(ours, theirs, column) for column in COLUMNS}
+
+
+def _worst(ours: Sequence[Row], theirs: Sequence[Row], column: str) -> float:
+    return max(
+        relative(mine[column], their[column], _scale(theirs, their, column))
+        for mine, their in zip(ours, theirs, strict=True)
+    )
+
+
+def _scale(rows: Sequence[Row], row: Row, column: str) -> float:
+    if column.startswith("rewards/"):
+        return max(abs(float(r[column])) for r in rows)
+    return abs(float(row[column]))
+
+
+def relative(mine: float, their: float, scale: float) -> float:
+    """Difference as a share of ``scale``; 0 where both are equal, infinite where either is not a number."""
+    if mine == their:
+        return 0.0
+    difference = abs(mine - their) / scale if scale else math.inf
+    return difference if math.isfinite(difference) else math.inf
+
+
+def passes(worst: Mapping[str, float]) -> bool:
+    """Whether the token ids are equal and every column is within the tolerance."""
+    return worst["tokens"] == 0 and all(value <= TOLERANCE for name, value in worst.items() if name != "tokens")
+
+
+def _summary(results: Sequence[tuple[str, dict[str, float]]]) -> str:
+    """A Markdown table: one line per comparison."""
+    columns = ("loss", "grad_norm", "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/margins", "learning_rate")
+    lines = [f"| run | {' | '.join(columns)} | pairs with other tokens | |", "|---" * (len(columns) + 3) + "|"]
+    for name, worst in results:
+        cells = " | ".join(f"{worst[column]:.1e}" for column in columns)
+        lines.append(f"| {name} | {cells} | {worst['tokens']:.0f} | {'PASS' if passes(worst) else 'FAIL'} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

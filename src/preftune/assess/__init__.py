@@ -1,0 +1,1 @@
+"""What a tuned model says: answers before and after."""
