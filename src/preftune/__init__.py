@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .data import PreferencePair, load_pairs
     from .errors import PreftuneError
     from .functional import PreferenceDataset, collate, completion_logprobs, dpo_loss
-    from .objectives import get_objective, objective
+    from .objectives import bind, objective
     from .recipe import RunResult
 
 _HOME = {
@@ -24,7 +24,7 @@ _HOME = {
     "collate": "functional",
     "completion_logprobs": "functional",
     "dpo_loss": "functional",
-    "get_objective": "objectives",
+    "bind": "objectives",
     "objective": "objectives",
     "RunResult": "recipe",
 }
@@ -34,10 +34,10 @@ __all__ = [
     "PreferencePair",
     "PreftuneError",
     "RunResult",
+    "bind",
     "collate",
     "completion_logprobs",
     "dpo_loss",
-    "get_objective",
     "load_pairs",
     "objective",
     "train",

@@ -15,7 +15,7 @@ from .errors import DataError
 from .logprobs.scorer import CompletionScorer
 from .logprobs.types import PairLogprobs
 from .metrics.pairs import accuracy
-from .objectives import get_objective
+from .objectives import bind
 from .tokens.batch import TokenBatch
 from .tokens.chat import build_template
 from .tokens.encode import EncodedGroup, encode_pairs
@@ -66,5 +66,5 @@ def dpo_loss(
 
     ``-log sigmoid(beta * ((logp_c - ref_c) - (logp_r - ref_r)))``, with label smoothing the cDPO loss.
     """
-    losses = get_objective("sigmoid").bind(beta=beta, label_smoothing=label_smoothing)(policy, reference)
+    losses = bind("sigmoid", beta=beta, label_smoothing=label_smoothing)(policy, reference)
     return losses.mean(), accuracy((policy - reference).margin.detach()).mean()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from preftune.data import BadRow, Message, Origin, PreferencePair
-from preftune.data.formats import FORMATS, convert
+from preftune.data.formats import FORMATS, View, convert, pairs_view
+from preftune.data.formats.views import R
 
 HERE = Origin("rows.jsonl", 1)
 GOOD = {"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}
@@ -36,16 +38,23 @@ def write_lines(path: Path, rows: Iterable[object]) -> Path:
     return path
 
 
+PAIRS = pairs_view()
+
+
+def record_of(row: Mapping[str, object], view: View[R], name: str = "auto") -> R:
+    made, _ = convert(row, HERE, FORMATS.get(name), view)
+    assert not isinstance(made, BadRow), made
+    return made.records[0]
+
+
 def pair_of(row: dict[str, object], name: str = "auto") -> PreferencePair:
-    record, _ = convert(row, HERE, FORMATS.get(name))
-    assert isinstance(record, PreferencePair), record
-    return record
+    return record_of(row, PAIRS, name)
 
 
-def fault_of(row: dict[str, object], name: str = "auto") -> BadRow:
-    record, _ = convert(row, HERE, FORMATS.get(name))
-    assert isinstance(record, BadRow), record
-    return record
+def fault_of(row: dict[str, object], name: str = "auto", view: View[Any] = PAIRS) -> BadRow:
+    made, _ = convert(row, HERE, FORMATS.get(name), view)
+    assert isinstance(made, BadRow), made
+    return made
 
 
 def tiny_pair(prompt: str, number: int = 0) -> PreferencePair:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from data_helpers import GOOD, assistant, fault_of, pair_of, said, turns, user
+from data_helpers import GOOD, HERE, PAIRS, assistant, fault_of, pair_of, said, turns, user
 
 from preftune.data import FORMATS, Message
 from preftune.data.formats import detect, format_named
@@ -19,11 +19,12 @@ Row = dict[str, object]
 
 @pytest.mark.parametrize("name", [n for n, f in FORMATS.items() if f.detected])
 def test_the_example_of_a_format_is_recognised_as_that_format_alone(name: str) -> None:
-    example = dict(FORMATS[name].example)
-    assert detect(example).name == name
+    fmt = FORMATS[name]
+    example = dict(fmt.example)
+    assert detect(example, PAIRS) is fmt
     assert [n for n, f in FORMATS.items() if f.detected and f.matches(example)] == [name]
-    assert pair_of(example) == pair_of(example, name)
-    assert not FORMATS[name].ignored(example)
+    assert isinstance(fmt.convert(example, HERE), fmt.gives)
+    assert not fmt.ignored(example)
 
 
 def test_one_pair_written_in_every_way_is_one_pair() -> None:
@@ -258,15 +259,17 @@ def test_a_row_that_could_be_two_formats_asks_for_a_name() -> None:
 
 
 def test_an_unknown_format_name_is_refused_with_the_nearest() -> None:
-    assert format_named("auto") is None
+    assert format_named("auto", PAIRS) is None
     with pytest.raises(DataError, match="did you mean 'ultrafeedback'"):
-        format_named("ultrafeedbak")
+        format_named("ultrafeedbak", PAIRS)
 
 
 def test_every_example_of_the_docs_is_read_and_every_format_is_there() -> None:
     text = (Path(__file__).parents[2] / "docs" / "data_formats.md").read_text(encoding="utf-8")
     rows = [json.loads(line) for block in re.findall(r"```json\n(.*?)```", text, re.S) for line in block.splitlines()]
-    seen = {detect(row).name for row in rows if pair_of(row)}
+    seen = {detect(row, PAIRS).name for row in rows}
+    for row in rows:
+        assert detect(row, PAIRS).convert(row, HERE)
     assert seen == {name for name, fmt in FORMATS.items() if fmt.detected}
     headings = " ".join(line for line in text.splitlines() if line.startswith("### "))
     assert set(re.findall(r"`(\w+)`", headings)) == set(FORMATS)

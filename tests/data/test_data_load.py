@@ -46,14 +46,14 @@ def test_all_bad_rows_are_counted_and_ten_are_listed(tmp_path: Path) -> None:
 
 def test_a_file_of_identical_pairs_alone_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [{**GOOD, "rejected": GOOD["chosen"]}] * 3)
-    assert "no usable preference pair (3 rows cannot be used: 3 no preference)" in refusal(path, max_bad_rows=99)
+    assert "no usable preference pairs (3 rows cannot be used: 3 no preference)" in refusal(path, max_bad_rows=99)
 
 
 def test_a_report_accounts_for_every_row(tmp_path: Path) -> None:
     one = write_lines(tmp_path / "a.jsonl", [*rows(20), {"x": 1}])
     two = write_lines(tmp_path / "b.jsonl", [{**row, "idx": 3} for row in rows(10)])
     report = load_pairs([one, str(two)], max_bad_rows=1, max_samples=7, seed=3).report
-    assert (report.rows_read, report.pairs, len(report.bad_rows)) == (31, 7, 1)
+    assert (report.rows_read, report.records, len(report.bad_rows)) == (31, 7, 1)
     assert sum(f.sampled_out for f in report.files) == 23
     assert report.files[0].formats == {"trl": 20, "unknown": 1}
     assert report.ignored_columns == {"idx": 10}
@@ -75,7 +75,7 @@ def test_formats_may_be_mixed_in_one_file_and_the_mix_is_reported(tmp_path: Path
     alpaca = {"instruction": "i", "chosen": "a", "rejected": "b"}
     loaded = load_pairs(write_lines(tmp_path / "a.jsonl", [GOOD, alpaca, GOOD]))
     assert loaded.report.files[0].formats == {"trl": 2, "alpaca": 1}
-    assert loaded.report.duplicate_pairs == 1
+    assert loaded.report.duplicates == 1
     assert [p.kind for p in loaded.pairs] == ["text", "chat", "text"]
 
 
@@ -174,7 +174,9 @@ def test_a_registry_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     folder = registry(tmp_path, one=ENTRY)
     assert "did you mean 'one'" in refusal(f"{folder}:ona")
     assert "data.format is 'hh'" in refusal(folder, format="hh")
-    assert "no ranking entry" in refusal(registry(tmp_path, sft={"file_name": "c.json"}))
+    message = refusal(registry(tmp_path, sft={"file_name": "c.json"}))
+    assert "no entry can be used as preference pairs" in message
+    assert "'sft' is not a ranking data set" in message
     (folder / "dataset_info.json").write_text("{")
     assert "cannot be read" in refusal(folder)
     (folder / "dataset_info.json").write_text("[]")

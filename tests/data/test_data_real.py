@@ -24,7 +24,7 @@ def test_all_hh_rows_but_two_empty_answers_are_usable(hh: LoadedPairs) -> None:
     assert len(hh.pairs) == 1154
     assert [(bad.origin.row, bad.kind) for bad in hh.report.bad_rows] == [(44, "empty"), (259, "empty")]
     assert hh.report.files[0].formats == {"hh": 1156}
-    assert (hh.report.duplicate_pairs, hh.report.several_turn_pairs) == (0, 0)
+    assert (hh.report.duplicates, hh.report.several_turns) == (0, 0)
 
 
 def test_hh_is_cut_at_the_turn_marker(hh: LoadedPairs, shared_data: Path) -> None:
@@ -60,11 +60,11 @@ def test_a_split_of_hh_leaks_no_opening(hh: LoadedPairs) -> None:
 
 def test_llamafactory_gives_both_languages_and_names_the_rest(shared_data: Path) -> None:
     loaded = load_pairs(shared_data / "llamafactory")
-    assert [(f.entry, f.rows_read, f.pairs) for f in loaded.report.files] == [
+    assert [(f.entry, f.rows_read, f.records) for f in loaded.report.files] == [
         ("dpo_en_demo", 300, 300),
         ("dpo_zh_demo", 300, 300),
     ]
-    assert loaded.report.duplicate_pairs == 5 + 11
+    assert loaded.report.duplicates == 5 + 11
     assert [s.name.rpartition(":")[2] for s in loaded.report.skipped] == ["kto_en_demo"]
     assert sum(p.prompt[0].role == "system" for p in loaded.pairs) == 80 + 64
     assert load_pairs(f"{shared_data}/llamafactory:dpo_zh_demo").pairs == loaded.pairs[300:]
@@ -73,7 +73,7 @@ def test_llamafactory_gives_both_languages_and_names_the_rest(shared_data: Path)
 def test_a_set_without_pairs_says_what_it_is(shared_data: Path) -> None:
     with pytest.raises(DataError, match="binary feedback"):
         load_pairs(f"{shared_data}/llamafactory:kto_en_demo")
-    with pytest.raises(DataError, match="two answers with votes, not a preference pair"):
+    with pytest.raises(DataError, match="two answers with votes, not preference pairs"):
         load_pairs(shared_data / "pandalm")
 
 

@@ -35,7 +35,7 @@ def run(function, inputs, trained):
 @pytest.mark.parametrize("trained", ["h", "hw", "hwb", "w"])
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 def test_chunked_head_equals_the_plain_one(inputs, transform, trained, chunk):
-    ours = run(lambda *a: token_logprobs(*a, transform, chunk), inputs, trained)
+    ours = run(lambda *a: token_logprobs(*a, transform, chunk)[0], inputs, trained)
     theirs = run(lambda *a: plain(*a, transform), inputs, trained)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
@@ -46,7 +46,7 @@ def test_a_head_module_gives_the_same_and_trains(inputs):
     head = torch.nn.Linear(6, 17, dtype=torch.float64)
     head.load_state_dict({"weight": weight, "bias": bias})
     leaf = hidden.clone().requires_grad_()
-    out = module_logprobs(leaf, head, targets, TRANSFORMS[3], chunk=4)
+    out = module_logprobs(leaf, head, targets, TRANSFORMS[3], chunk=4)[0]
     torch.testing.assert_close(out, plain(hidden, weight, bias, targets, TRANSFORMS[3]))
     out.sum().backward()
     assert leaf.grad.abs().sum() > 0
@@ -55,7 +55,19 @@ def test_a_head_module_gives_the_same_and_trains(inputs):
 
 def test_half_precision_inputs_are_summed_in_fp32(inputs):
     hidden, weight, _, targets = inputs
-    out = token_logprobs(hidden.bfloat16(), weight.bfloat16(), None, targets, LogitTransform(), 4)
+    out = token_logprobs(hidden.bfloat16(), weight.bfloat16(), None, targets, LogitTransform(), 4)[0]
     assert out.dtype == torch.float32
     exact = plain(hidden.bfloat16().float(), weight.bfloat16().float(), None, targets, LogitTransform())
     torch.testing.assert_close(out, exact)
+
+
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_the_token_statistic_is_the_log_of_the_summed_squared_probabilities(inputs, chunk):
+    hidden, weight, bias, targets = inputs
+    head = torch.nn.Linear(6, 17, dtype=torch.float64)
+    head.load_state_dict({"weight": weight, "bias": bias})
+    expected = torch.nn.functional.linear(hidden, weight, bias).softmax(-1).square().sum(-1).log()
+    _, ours = token_logprobs(hidden, weight, bias, targets, LogitTransform(), chunk, statistics=True)
+    torch.testing.assert_close(ours, expected)
+    _, module = module_logprobs(hidden, head, targets, LogitTransform(), chunk, statistics=True)
+    torch.testing.assert_close(module, expected)

@@ -97,8 +97,14 @@ def test_a_falling_margin_is_found():
 
 def test_a_start_other_than_one_half_points_to_the_reference():
     history = rows()
-    history[0]["eval_rewards/accuracies"] = 0.8
+    history[0] |= {"eval_rewards/accuracies": 0.8, "eval_kl_div": 0.0}
     assert "start_not_half" in codes(history)
+
+
+def test_a_loss_without_a_reference_may_start_anywhere():
+    history = rows()
+    history[0]["eval_rewards/accuracies"] = 0.8
+    assert "start_not_half" not in codes(history)
 
 
 def test_nearly_perfect_held_out_accuracy_is_suspicious():

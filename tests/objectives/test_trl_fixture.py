@@ -1,4 +1,4 @@
-"""Losses and gradients equal those that TRL 1.16.0 computes from the same per-token log-probs."""
+"""Losses and gradients equal those that TRL 1.16.0 computes from the same per-token log-probs, case by case."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import json
 import pytest
 import torch
 
-from preftune.logprobs.types import PairLogprobs
-from preftune.objectives import get_objective
+from preftune.logprobs.types import PairLogprobs, SequenceLogprobs
+from preftune.objectives import bind, weighted_sum
+
+DIVERGENCE = {"js_divergence": "js", "alpha_divergence": "alpha"}
+NO_SMOOTHING = {"hinge", "ipo", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop", "sigmoid_norm"}
+DIVERGENT = {"sigmoid", "hinge"}
 
 
 @pytest.fixture(scope="module")
@@ -19,33 +23,88 @@ def fixture(shared_data):
     return json.loads(path.read_text())
 
 
-def side(rows, mask, sequences):
-    """Sums and lengths of some rows; positions of the log-probs are the mask's, shifted by one."""
-    keep = torch.tensor(mask)[sequences, 1:].bool()
-    values = torch.tensor(rows, dtype=torch.float64)[sequences] if isinstance(rows, list) else rows[sequences]
-    return (values * keep).sum(-1), keep.sum(-1)
-
-
-def pair_logprobs(rows, mask):
+def pair_logprobs(rows, mask, log_sum_sq=None):
+    """Rows 0..n are chosen, n..2n rejected; positions of the log-probs are the mask's, shifted by one."""
+    keep = torch.tensor(mask)[:, 1:].bool()
     half = len(mask) // 2
-    (chosen, chosen_tokens), (rejected, rejected_tokens) = (
-        side(rows, mask, slice(0, half)),
-        side(rows, mask, slice(half, None)),
-    )
-    return PairLogprobs(chosen, rejected, chosen_tokens, rejected_tokens)
+    order = [i for pair in zip(range(half), range(half, 2 * half), strict=True) for i in pair]
+    tokens = torch.cat([rows[i][keep[i]] for i in order])
+    sequence = torch.repeat_interleave(torch.arange(2 * half), keep.sum(-1)[order])
+    statistic = None if log_sum_sq is None else torch.cat([log_sum_sq[i][keep[i]] for i in order])
+    return PairLogprobs.from_sequences(SequenceLogprobs(tokens, sequence, 2 * half, statistic))
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "hinge", "ipo"])
-def test_losses_and_gradients_equal_trls(fixture, name):
-    plain = {"label_smoothing": 0.0, "f_divergence_type": "reverse_kl", "ld_alpha": None, "use_weighting": False}
-    cases = [c for c in fixture["dpo"] if c["loss_type"] == [name] and all(c[k] == v for k, v in plain.items())]
-    assert cases
-    for case in cases:
-        rows = torch.tensor(fixture["policy_logps"], dtype=torch.float64, requires_grad=True)
-        reference = pair_logprobs(fixture["ref_logps"], fixture["completion_mask"])
-        losses = get_objective(name).bind(beta=case["beta"])(pair_logprobs(rows, fixture["completion_mask"]), reference)
-        losses.mean().backward()
-        assert losses.mean().item() == pytest.approx(case["loss"], rel=1e-5)
-        scored = torch.tensor(fixture["completion_mask"])[:, 1:].bool()
-        theirs = torch.tensor(case["grad"], dtype=torch.float64)
-        torch.testing.assert_close(rows.grad[scored], theirs[scored], rtol=1e-4, atol=1e-7)
+def tensor(rows):
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def ours(name, case, weight=1.0):
+    parameters = {} if name == "sft" else {"beta": case["beta"]}
+    if name in DIVERGENT:
+        kind = case["f_divergence_type"]
+        parameters |= {"divergence": DIVERGENCE.get(kind, kind), "divergence_alpha": case["f_alpha_divergence_coef"]}
+    if name not in NO_SMOOTHING | {"sft"}:
+        parameters["label_smoothing"] = case["label_smoothing"]
+    if case["ld_alpha"] is not None:
+        parameters["ld_alpha"] = case["ld_alpha"]
+    if case["use_weighting"]:
+        parameters["wpo"] = True
+    return bind(name, weight=weight, **parameters)
+
+
+def differs_on_purpose(case):
+    # TRL's sft is a mean over the tokens of the micro-batch, ours over answers (exact under any split).
+    return "sft" in case["loss_type"]
+
+
+def test_every_dpo_case_is_reproduced(fixture):
+    mask, checked = fixture["completion_mask"], 0
+    reference = pair_logprobs(tensor(fixture["ref_logps"]), mask)
+    for case in fixture["dpo"]:
+        if differs_on_purpose(case):
+            continue
+        names, weights = case["loss_type"], case["loss_weights"] or [1.0] * len(case["loss_type"])
+        objective = weighted_sum([ours(n, case, w) for n, w in zip(names, weights, strict=True)])
+        rows = tensor(fixture["policy_logps"]).requires_grad_()
+        policy = pair_logprobs(rows, mask, tensor(fixture["log_sum_sq_probs"]))
+        loss = objective(policy, reference).mean()
+        loss.backward()
+        scored = torch.tensor(mask)[:, 1:].bool()
+        label = f"{names} {case['f_divergence_type']} ld {case['ld_alpha']} wpo {case['use_weighting']}"
+        assert loss.item() == pytest.approx(case["loss"], rel=1e-6), label
+        torch.testing.assert_close(rows.grad[scored], tensor(case["grad"])[scored], rtol=2e-5, atol=1e-7, msg=label)
+        checked += 1
+    assert checked == 38
+
+
+def test_our_sft_is_the_mean_over_answers_where_trls_is_over_tokens(fixture):
+    case = next(c for c in fixture["dpo"] if c["loss_type"] == ["sft"])
+    policy = pair_logprobs(tensor(fixture["policy_logps"]), fixture["completion_mask"])
+    assert bind("sft")(policy, policy).mean().item() == pytest.approx((-policy.per_token().chosen).mean().item())
+    over_tokens = -policy.chosen.sum() / policy.chosen_tokens.sum()
+    assert over_tokens.item() == pytest.approx(case["loss"], rel=1e-6)
+
+
+def test_reference_free_cases_are_reproduced(fixture):
+    policy = pair_logprobs(tensor(fixture["policy_logps"]), fixture["completion_mask"])
+    checked = 0
+    for case in fixture["cpo"]:
+        if case["loss_type"] == "simpo" and case["label_smoothing"] == 0 and case["average_log_prob"]:
+            losses = bind("simpo", beta=case["beta"], gamma=case["simpo_gamma"])(policy, policy)
+        elif case["loss_type"] == "sigmoid" and not case["average_log_prob"]:
+            cpo = {"beta": case["beta"], "label_smoothing": case["label_smoothing"], "nll_weight": 0.0}
+            losses = bind("cpo", **cpo)(policy, policy)
+        else:
+            continue
+        torch.testing.assert_close(losses, tensor(case["losses"]), rtol=2e-6, atol=1e-7)
+        checked += 1
+    assert checked >= 4
+
+
+def test_orpos_odds_term_is_reproduced(fixture):
+    policy = pair_logprobs(tensor(fixture["policy_logps"]), fixture["completion_mask"])
+    (case,) = fixture["orpo"]
+    losses, extras = bind("orpo", beta=case["beta"]).terms(policy, policy)
+    odds_term = losses - extras["nll_loss"]
+    torch.testing.assert_close(odds_term, -tensor(case["losses_to_SUBTRACT_from_nll"]), rtol=1e-6, atol=1e-7)
+    assert extras["log_odds_ratio"].mean().item() == pytest.approx(case["mean_log_odds"], rel=1e-5)

@@ -11,6 +11,7 @@ import typer
 from .. import __version__
 from ..errors import PreftuneError
 from .demo import demo
+from .objectives import objectives
 from .schema import schema
 from .train import train
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(demo)
+app.command()(objectives)
 app.command()(schema)
 
 

@@ -177,30 +177,54 @@ def _unknown_key(path: Path, owner: type[BaseModel], objectives: Objectives) -> 
     return text + did_you_mean(word, owner.model_fields)
 
 
-def _check_objective(draft: Marked, objectives: Objectives, at: At) -> ObjectiveConfig | None:
+def _check_objective(
+    draft: Marked, objectives: Objectives, at: At
+) -> ObjectiveConfig | tuple[ObjectiveConfig, ...] | None:
     given = draft.value.get("objective", {})
+    if not isinstance(given, list):
+        return _check_one(draft, given, ("objective",), objectives, at)
+    parts = [_check_one(draft, part, ("objective", i), objectives, at) for i, part in enumerate(given)]
+    if not parts:
+        draft.problems.append(Problem(at(("objective",)), "'objective' is an empty list; name at least one loss"))
+    return tuple(part for part in parts if part is not None) if parts and None not in parts else None
+
+
+def _check_one(draft: Marked, given: Any, place: Path, objectives: Objectives, at: At) -> ObjectiveConfig | None:
     if not isinstance(given, dict):
-        text = f"'objective' should be a mapping such as {{name: sigmoid, beta: 0.1}} (got {shown(given)})"
-        draft.problems.append(Problem(at(("objective",)), text))
+        text = f"'{dotted(place)}' should be a mapping such as {{name: sigmoid, beta: 0.1}} (got {shown(given)})"
+        draft.problems.append(Problem(at(place), text))
         return None
     name = given.get("name", ObjectiveConfig.model_fields["name"].default)
-    model = objectives.get(name) if isinstance(name, str) else None
+    model = _parameters_of(draft, name, objectives, at((*place, "name")))
     if model is None:
-        text = f"unknown objective {shown(name)}{did_you_mean(str(name), objectives)}"
-        draft.problems.append(Problem(at(("objective", "name")), text))
         return None
-    values = {key: value for key, value in given.items() if key != "name"}
+    own = {"name": name} | ({"weight": given["weight"]} if "weight" in given else {})
+    values = {key: value for key, value in given.items() if key not in ("name", "weight")}
     try:
+        weighed = ObjectiveConfig.model_validate(read_numbers(ObjectiveConfig, own))
         checked = model.model_validate(read_numbers(model, values), strict=True)
     except ValidationError as error:
-        draft.problems += explain(error, model, values, at, _unknown_parameter(name, at), ("objective",))
+        owner, read = (ObjectiveConfig, own) if error.title == ObjectiveConfig.__name__ else (model, values)
+        draft.problems += explain(error, owner, read, at, _unknown_parameter(name, place, at), place)
         return None
-    return ObjectiveConfig(name=name, parameters=checked.model_dump())
+    return weighed.model_copy(update={"parameters": checked.model_dump()})
 
 
-def _unknown_parameter(name: str, at: At) -> Unknown:
+def _parameters_of(draft: Marked, name: Any, objectives: Objectives, mark: Mark) -> type[BaseModel] | None:
+    try:
+        model = objectives.get(name) if isinstance(name, str) else None
+    except ConfigError as error:  # a loss of the user's own that cannot be imported
+        draft.problems.append(Problem(mark, str(error)))
+        return None
+    if model is None:
+        text = f"unknown objective {shown(name)}{did_you_mean(str(name), objectives)}"
+        draft.problems.append(Problem(mark, text))
+    return model
+
+
+def _unknown_parameter(name: str, place: Path, at: At) -> Unknown:
     """A parameter that the objective lacks; when the command line chose the objective, that is why, so it says so."""
-    chosen = at(("objective", "name"))
+    chosen = at((*place, "name"))
 
     def text(path: Path, owner: type[BaseModel]) -> str:
         why = f", chosen by {chosen.where}," if chosen.order > at(path).order and _on_command_line(chosen) else ""

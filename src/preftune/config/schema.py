@@ -107,6 +107,11 @@ class Data(Section):
     """Longest prompt plus answer, in tokens."""
     truncation: Literal["prompt_start", "drop"] = "prompt_start"
     """What happens to longer ones: cut the start of the prompt, or drop the pair. Both are counted and reported."""
+    rankings: Literal["best_worst", "adjacent", "all"] | None = None
+    """How rankings of several answers become pairs: the best against the worst, each against the next, or all pairs.
+    `null` refuses files of rankings."""
+    margin_threshold: NotNegative | None = None
+    """Least score difference of a pair made from a ranking with scores."""
     max_samples: Count | None = None
     """Use this many pairs of the training data, drawn by seed; `null` uses all."""
     max_bad_rows: Annotated[int, Field(ge=0)] = 0
@@ -114,10 +119,13 @@ class Data(Section):
 
 
 class ObjectiveConfig(Section):
-    """The loss: its name and its parameters, written side by side as `{name: sigmoid, beta: 0.1}`."""
+    """The loss: its name and its parameters, written side by side as `{name: sigmoid, beta: 0.1}`. A list of such
+    entries, each with a `weight`, is their weighted sum: `[{name: sigmoid, weight: 1}, {name: sft, weight: 0.2}]`."""
 
     name: Text = "sigmoid"
-    """Name of the loss."""
+    """Name of the loss, or `package.module:function` for one of your own."""
+    weight: Above = 1.0
+    """Factor of this loss in a sum."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Every parameter of that loss, defaults included."""
 
@@ -127,12 +135,13 @@ class ObjectiveConfig(Section):
         if not isinstance(value, Mapping) or "parameters" in value:
             return value
         rest = dict(value)
-        name = {"name": rest.pop("name")} if "name" in rest else {}
-        return {**name, "parameters": rest}
+        own = {key: rest.pop(key) for key in ("name", "weight") if key in rest}
+        return {**own, "parameters": rest}
 
     @model_serializer
     def _to_flat(self) -> dict[str, Any]:
-        return {"name": self.name, **self.parameters}
+        weight = {} if self.weight == 1.0 else {"weight": self.weight}
+        return {"name": self.name, **weight, **self.parameters}
 
 
 class ReferenceConfig(Section):
@@ -202,8 +211,8 @@ class Config(Section):
     """The model to tune."""
     data: Data
     """The preference data."""
-    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
-    """The loss and its parameters."""
+    objective: ObjectiveConfig | tuple[ObjectiveConfig, ...] = Field(default_factory=ObjectiveConfig)
+    """The loss and its parameters, or a list of weighted ones."""
     reference: ReferenceConfig = Field(default_factory=ReferenceConfig)
     """The model to measure against."""
     train: Train = Field(default_factory=Train)
@@ -221,6 +230,11 @@ class Config(Section):
             raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": found})
         return self
 
+    @property
+    def objectives(self) -> tuple[ObjectiveConfig, ...]:
+        """The losses of the sum; one where there is no sum."""
+        return (self.objective,) if isinstance(self.objective, ObjectiveConfig) else self.objective
+
     def to_yaml(self) -> str:
         """The whole config as YAML, defaults included; loading it gives an equal config."""
         return dump_yaml(self.model_dump(mode="json"))
@@ -230,6 +244,8 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Keys that are fine alone but not together: the place of the key to change, and why. All such rules live here."""
     model, data, reference = config.model, config.data, config.reference
     yield from _adapter_conflicts(model, reference)
+    if data.margin_threshold is not None and data.rankings is None:
+        yield ("data", "margin_threshold"), "has no use without data.rankings, which says how rankings become pairs"
     if reference.kind == "adapter_off":
         if model.lora is None:
             yield ("reference", "kind"), "adapter_off needs an adapter to turn off, but model.lora is null; use cached"

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from .derive import STRATEGIES, Strategy, feedback_from_pair, pairs_from_ranking
 from .formats import FORMATS, Format
-from .load import LoadedPairs, load_pairs
-from .records import ROLES, BadRow, Message, Origin, PreferencePair, Role, Turns
+from .load import LoadedFeedback, LoadedPairs, LoadedRankings, load_feedback, load_pairs, load_rankings
+from .records import (
+    ROLES,
+    BadRow,
+    BinaryFeedback,
+    Message,
+    Origin,
+    PreferencePair,
+    Ranking,
+    Record,
+    Role,
+    Turns,
+)
 from .report import DataReport, FileReport
 from .rows import RawRow, read_rows
 from .sources import Skipped
@@ -13,20 +25,31 @@ from .split import overlap, split_by_prompt
 __all__ = [
     "FORMATS",
     "ROLES",
+    "STRATEGIES",
     "BadRow",
+    "BinaryFeedback",
     "DataReport",
     "FileReport",
     "Format",
+    "LoadedFeedback",
     "LoadedPairs",
+    "LoadedRankings",
     "Message",
     "Origin",
     "PreferencePair",
+    "Ranking",
     "RawRow",
+    "Record",
     "Role",
     "Skipped",
+    "Strategy",
     "Turns",
+    "feedback_from_pair",
+    "load_feedback",
     "load_pairs",
+    "load_rankings",
     "overlap",
+    "pairs_from_ranking",
     "read_rows",
     "split_by_prompt",
 ]

@@ -1,4 +1,4 @@
-"""LLaMA-Factory's dataset_info.json: which file, which columns and tags, for each ranking entry."""
+"""LLaMA-Factory's dataset_info.json: which file, which columns and tags, for each entry with preferences."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError, did_you_mean
-from .formats import Format
-from .formats.llamafactory import AlpacaColumns, SharegptColumns, alpaca_format, sharegpt_format
+from .formats import WHAT, Format, View
+from .formats.llamafactory import (
+    AlpacaColumns,
+    PairColumns,
+    SharegptColumns,
+    TagColumns,
+    alpaca_format,
+    sharegpt_format,
+)
 from .formats.messages import Tags
-from .records import Role
+from .records import BinaryFeedback, PreferencePair, Record, Role
 
 FILE_NAME = "dataset_info.json"
 
 _ENTRY_KEYS = frozenset({"file_name", "formatting", "ranking", "columns", "tags", "split"})
 _REMOTE_KEYS = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 _COLUMNS = {
-    "alpaca": frozenset({"prompt", "query", "response", "history", "system", "chosen", "rejected"}),
-    "sharegpt": frozenset({"messages", "system", "chosen", "rejected"}),
+    "alpaca": frozenset({"prompt", "query", "response", "history", "system"}),
+    "sharegpt": frozenset({"messages", "system"}),
+}
+_ANSWERS: Mapping[type[Record], frozenset[str]] = {
+    PreferencePair: frozenset({"chosen", "rejected"}),
+    BinaryFeedback: frozenset({"kto_tag"}),
 }
 _TAG_ROLES: Mapping[str, Role] = {
     "user_tag": "user",
@@ -47,7 +59,7 @@ _OPENAI_TAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One ranking data set of a dataset_info.json."""
+    """One data set of a dataset_info.json."""
 
     name: str
     path: Path
@@ -59,20 +71,23 @@ def is_registry(path: Path) -> bool:
     return path.is_file() and not (path.parent / "state.json").is_file()
 
 
-def read_entries(path: Path, name: str | None = None) -> tuple[tuple[Entry, ...], tuple[tuple[str, str], ...]]:
-    """The entry ``name``, or all ranking entries and the skipped ones as (name, reason). Raises DataError."""
+def read_entries(
+    path: Path, name: str | None, view: View[Any]
+) -> tuple[tuple[Entry, ...], tuple[tuple[str, str], ...]]:
+    """The entry ``name``, or all that the view can use and the skipped ones as (name, reason). Raises DataError."""
     table = _load(path)
     if name is not None:
         if name not in table:
             raise DataError(f"{path}: no entry {name!r}{did_you_mean(name, table)}")
-        why = _why_not(table[name])
+        why = _why_not(table[name], view)
         if why:
             raise DataError(f"{path}: entry {name!r} {why}")
         return (_entry(path, name, table[name]),), ()
-    reasons = {key: _why_not(spec) for key, spec in table.items()}
+    reasons = {key: _why_not(spec, view) for key, spec in table.items()}
     entries = tuple(_entry(path, key, spec) for key, spec in table.items() if not reasons[key])
     if not entries:
-        raise DataError(f'{path}: no ranking entry: one needs "ranking": true and a file_name')
+        left = "".join(f"\n  {key!r} {why}" for key, why in list(reasons.items())[:10])
+        raise DataError(f"{path}: no entry can be used as {view.what}:{left}")
     return entries, tuple((key, why) for key, why in reasons.items() if why)
 
 
@@ -86,13 +101,21 @@ def _load(path: Path) -> dict[str, dict[str, object]]:
     return table
 
 
-def _why_not(spec: Mapping[str, object]) -> str:
-    """Why an entry cannot be used as pairs; empty where it can."""
+def _gives(spec: Mapping[str, object]) -> type[Record] | None:
+    """The records of an entry; a kto_tag comes before ``ranking``, as in LLaMA-Factory."""
     columns = spec.get("columns")
     if isinstance(columns, dict) and columns.get("kto_tag"):
-        return "holds binary feedback (kto_tag), not preference pairs"
-    if spec.get("ranking") is not True:
-        return 'is not a ranking data set (no "ranking": true), so it has no preferences'
+        return BinaryFeedback
+    return PreferencePair if spec.get("ranking") is True else None
+
+
+def _why_not(spec: Mapping[str, object], view: View[Any]) -> str:
+    """Why an entry cannot be used; empty where it can."""
+    kind = _gives(spec)
+    if kind is None:
+        return 'is not a ranking data set (no "ranking": true) and has no kto_tag, so it has no preferences'
+    if view.refusal(kind):
+        return f"holds {view.refusal(kind)}"
     if "file_name" not in spec:
         remote = next((key for key in _REMOTE_KEYS if key in spec), None)
         return f"has no local file ({remote or 'no file_name'}): download it and set file_name"
@@ -108,8 +131,10 @@ def _entry(path: Path, name: str, spec: Mapping[str, object]) -> Entry:
     formatting = spec.get("formatting", "alpaca")
     if formatting not in ("alpaca", "sharegpt", "openai"):
         raise DataError(f"{where}: unknown formatting {formatting!r}; known: alpaca, openai, sharegpt")
-    columns = _strings(spec, "columns", _COLUMNS["alpaca" if formatting == "alpaca" else "sharegpt"], where)
-    tags = _strings(spec, "tags", frozenset(_DEFAULT_TAGS), where)
+    kind = _gives(spec) or PreferencePair
+    known = _COLUMNS["alpaca" if formatting == "alpaca" else "sharegpt"] | _ANSWERS[kind]
+    columns = _strings(spec, "columns", known, WHAT[kind], where)
+    tags = _strings(spec, "tags", frozenset(_DEFAULT_TAGS), WHAT[kind], where)
     file_name = spec["file_name"]
     if not isinstance(file_name, str) or not file_name:
         raise DataError(f"{where}: 'file_name' must be text: name the file beside {FILE_NAME}")
@@ -121,36 +146,38 @@ def _entry(path: Path, name: str, spec: Mapping[str, object]) -> Entry:
     return Entry(name, path.parent / file_name, fmt)
 
 
-def _strings(spec: Mapping[str, object], key: str, known: frozenset[str], where: str) -> dict[str, str]:
+def _strings(spec: Mapping[str, object], key: str, known: frozenset[str], what: str, where: str) -> dict[str, str]:
     value = spec.get(key, {})
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise DataError(f"{where}: {key!r} must be an object of names: mend it")
     for name in set(value) - known:
-        raise DataError(f"{where}: {key}.{name} is not supported for preference pairs{did_you_mean(name, known)}")
+        raise DataError(f"{where}: {key}.{name} is not supported for {what}{did_you_mean(name, known)}")
     return value
+
+
+def _pair_columns(columns: Mapping[str, str]) -> PairColumns:
+    return PairColumns(columns.get("chosen", "chosen"), columns.get("rejected", "rejected"))
 
 
 def _alpaca(columns: Mapping[str, str], given: bool) -> Format:
     # As LLaMA-Factory does: once columns are given, an optional column that is not named is not read.
     optional = AlpacaColumns(query=None, history=None, system=None) if given else AlpacaColumns()
-    return alpaca_format(
-        AlpacaColumns(
-            prompt=columns.get("prompt", optional.prompt),
-            query=columns.get("query", optional.query),
-            history=columns.get("history", optional.history),
-            system=columns.get("system", optional.system),
-            chosen=columns.get("chosen", optional.chosen),
-            rejected=columns.get("rejected", optional.rejected),
-        )
+    prompt = AlpacaColumns(
+        prompt=columns.get("prompt", optional.prompt),
+        query=columns.get("query", optional.query),
+        history=columns.get("history", optional.history),
+        system=columns.get("system", optional.system),
     )
+    if "kto_tag" in columns:
+        return alpaca_format(prompt, TagColumns(columns.get("response", "output"), columns["kto_tag"]))
+    return alpaca_format(prompt, _pair_columns(columns))
 
 
 def _sharegpt(columns: Mapping[str, str], given: bool, tags: Mapping[str, str]) -> Format:
     roles = {tags[key]: role for key, role in _TAG_ROLES.items()}
-    names = SharegptColumns(
+    prompt = SharegptColumns(
         messages=columns.get("messages", "conversations"),
         system=columns.get("system", None if given else "system"),
-        chosen=columns.get("chosen", "chosen"),
-        rejected=columns.get("rejected", "rejected"),
     )
-    return sharegpt_format(names, Tags(tags["role_tag"], tags["content_tag"], roles))
+    answers = columns["kto_tag"] if "kto_tag" in columns else _pair_columns(columns)
+    return sharegpt_format(prompt, answers, Tags(tags["role_tag"], tags["content_tag"], roles))

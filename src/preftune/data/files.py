@@ -45,7 +45,7 @@ def require_file(path: Path) -> str:
     if kind is None:
         raise DataError(f"{path}: unknown kind of file: it must end in {KNOWN_ENDINGS}{_arrow_advice(path)}")
     if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty: write the pairs again")
+        raise DataError(f"{path}: the file is empty: write it again")
     return kind
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from itertools import pairwise
 from json import dumps
+from math import isfinite
 from typing import Literal
+
+from ..errors import DataError
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
@@ -32,6 +36,20 @@ class Message:
 
 
 Turns = tuple[Message, ...]
+Kind = Literal["chat", "text"]
+
+
+def _content_id(prompt: Turns, completions: tuple[Turns, ...], *judgement: object) -> str:
+    """Hash of what was said and how it was judged, independent of file and row; 32 hex digits."""
+    turns = [[(m.role, m.content) for m in part] for part in (prompt, *completions)]
+    blob = dumps([*turns, *judgement], ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return blake2b(blob, digest_size=16).hexdigest()
+
+
+def _opening(prompt: Turns) -> str:
+    """The first user turn, white space folded."""
+    first = next((m.content for m in prompt if m.role == "user"), "")
+    return " ".join(first.split())
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,7 @@ class PreferencePair:
     chosen: Turns
     rejected: Turns
     origin: Origin
-    kind: Literal["chat", "text"] = "chat"
+    kind: Kind = "chat"
     category: str | None = None
     source: str | None = None
     weight: float = 1.0
@@ -57,18 +75,97 @@ class PreferencePair:
     margin: float | None = None
     """Score of the chosen answer less that of the rejected one, where the data say so."""
 
+    @property
+    def completions(self) -> tuple[Turns, ...]:
+        """Both answers, the chosen one first."""
+        return self.chosen, self.rejected
+
     @cached_property
     def id(self) -> str:
         """Hash of the content (prompt and both answers), independent of file and row; 32 hex digits."""
-        turns = [[(m.role, m.content) for m in part] for part in (self.prompt, self.chosen, self.rejected)]
-        blob = dumps(turns, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        return blake2b(blob, digest_size=16).hexdigest()
+        return _content_id(self.prompt, self.completions)
 
     @property
     def opening(self) -> str:
         """The first user turn, white space folded: pairs that share it belong to one prompt group."""
-        first = next((m.content for m in self.prompt if m.role == "user"), "")
-        return " ".join(first.split())
+        return _opening(self.prompt)
+
+
+@dataclass(frozen=True)
+class BinaryFeedback:
+    """One prompt and one answer that somebody found desirable (thumbs up) or undesirable (thumbs down).
+
+    ``kind`` and the turns are as in PreferencePair.
+    """
+
+    prompt: Turns
+    completion: Turns
+    desirable: bool
+    origin: Origin
+    kind: Kind = "chat"
+    category: str | None = None
+    source: str | None = None
+    weight: float = 1.0
+    """Factor of this record's loss (the mean still divides by the number of records)."""
+
+    @property
+    def completions(self) -> tuple[Turns, ...]:
+        """The answer, alone."""
+        return (self.completion,)
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the content (prompt, answer and label), independent of file and row; 32 hex digits."""
+        return _content_id(self.prompt, self.completions, self.desirable)
+
+    @property
+    def opening(self) -> str:
+        """As PreferencePair's."""
+        return _opening(self.prompt)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One prompt and k >= 2 answers, the best first.
+
+    ``ranks`` starts at 1 and goes up by 0 (a tie) or 1 from answer to answer. ``scores``, where the data give
+    them, are in the same order and never rise. ``kind`` and the turns are as in PreferencePair. Raises DataError
+    where these do not hold.
+    """
+
+    prompt: Turns
+    completions: tuple[Turns, ...]
+    ranks: tuple[int, ...]
+    origin: Origin
+    scores: tuple[float, ...] | None = None
+    kind: Kind = "chat"
+    category: str | None = None
+    source: str | None = None
+    weight: float = 1.0
+    """Factor of this ranking's loss (the mean still divides by the number of rankings)."""
+
+    def __post_init__(self) -> None:
+        size = len(self.completions)
+        if size < 2 or len(self.ranks) != size or len(self.scores or self.ranks) != size:
+            raise DataError(f"{self.origin}: a ranking needs two or more answers, and a rank (and score) for each")
+        if self.ranks[0] != 1 or any(below - above not in (0, 1) for above, below in pairwise(self.ranks)):
+            raise DataError(f"{self.origin}: ranks must go up from 1 by 0 (a tie) or 1, not {self.ranks}")
+        scores = self.scores or ()
+        if not all(map(isfinite, scores)) or any(above < below for above, below in pairwise(scores)):
+            raise DataError(f"{self.origin}: scores must be finite and never rise from best to worst, not {scores}")
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the content (prompt, answers and ranks), independent of file and row; 32 hex digits."""
+        return _content_id(self.prompt, self.completions, self.ranks)
+
+    @property
+    def opening(self) -> str:
+        """As PreferencePair's."""
+        return _opening(self.prompt)
+
+
+Record = PreferencePair | BinaryFeedback | Ranking
 
 
 @dataclass(frozen=True, slots=True)

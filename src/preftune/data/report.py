@@ -12,22 +12,27 @@ from .sources import Skipped
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file: ``rows_read = pairs + bad_rows + sampled_out``."""
+    """One file: ``rows_read = rows_used + rows_without_record + bad_rows``."""
 
     path: str
     sha256: str
     formats: Mapping[str, int]
     """Rows by the format that they were read as (``unknown``: recognised as none); more than one is a mixed file."""
     rows_read: int
-    pairs: int
+    rows_used: int
+    """Rows that gave one record or more, sampled or not."""
+    rows_without_record: int
+    """Rows that can be read and say nothing: all answers tied, or nearer than the threshold."""
     bad_rows: int
+    records: int
+    """Records given back."""
     sampled_out: int
-    """Usable pairs that ``max_samples`` left out."""
+    """Usable records that ``max_samples`` left out."""
     entry: str | None = None
     """Name in dataset_info.json, where the file comes from one."""
 
     def __post_init__(self) -> None:
-        if self.rows_read != self.pairs + self.bad_rows + self.sampled_out:
+        if self.rows_read != self.rows_used + self.rows_without_record + self.bad_rows:
             raise AssertionError(f"{self.path}: rows were lost: {self}")
 
 
@@ -35,16 +40,24 @@ class FileReport:
 class DataReport:
     """The counts of one load, and every row that was left out with its reason."""
 
+    holds: str
+    """What the records are: ``preference pairs``, ``binary feedback`` or ``rankings``."""
     files: tuple[FileReport, ...]
     bad_rows: tuple[BadRow, ...]
-    duplicate_pairs: int
-    """Pairs equal in prompt and both answers to an earlier one; they are kept."""
-    several_turn_pairs: int
-    """Pairs in which an answer goes on over further turns; only assistant turns are scored."""
+    without_record: tuple[BadRow, ...]
+    """Rows that can be read and prefer nothing; ``max_bad_rows`` does not count them."""
+    duplicates: int
+    """Records equal in prompt, answers and judgement to an earlier one; they are kept."""
+    several_turns: int
+    """Records in which an answer goes on over further turns; only assistant turns are scored."""
     ignored_columns: Mapping[str, int]
     """Columns that no format reads, with the number of rows that have them."""
+    counts: Mapping[str, int]
+    """What was made of rows of another kind: ``pairs_split`` into a desirable and an undesirable answer each,
+    ``rankings_compared`` to make pairs, ``comparisons_left_out`` of those (ties, or nearer than the threshold),
+    ``answers_without_score`` that were left out of rankings."""
     skipped: tuple[Skipped, ...]
-    """Parts of a source that hold no pairs and were not read."""
+    """Parts of a source that hold no such records and were not read."""
 
     @property
     def rows_read(self) -> int:
@@ -52,25 +65,31 @@ class DataReport:
         return sum(file.rows_read for file in self.files)
 
     @property
-    def pairs(self) -> int:
-        """Pairs given back."""
-        return sum(file.pairs for file in self.files)
+    def records(self) -> int:
+        """Records given back."""
+        return sum(file.records for file in self.files)
 
     def to_json(self) -> dict[str, object]:
         """Plain values for data_report.json."""
-        bad = [{"file": b.origin.file, "row": b.origin.row, "kind": b.kind, "reason": b.reason} for b in self.bad_rows]
         return {
+            "holds": self.holds,
             "rows_read": self.rows_read,
-            "pairs": self.pairs,
+            "records": self.records,
             "sampled_out": sum(file.sampled_out for file in self.files),
-            "duplicate_pairs": self.duplicate_pairs,
-            "several_turn_pairs": self.several_turn_pairs,
+            "duplicates": self.duplicates,
+            "several_turns": self.several_turns,
+            "counts": dict(self.counts),
             "files": [{**asdict(file), "formats": dict(file.formats)} for file in self.files],
             "bad_row_kinds": count_kinds(self.bad_rows),
-            "bad_rows": bad,
+            "bad_rows": _plain(self.bad_rows),
+            "without_record": _plain(self.without_record),
             "ignored_columns": dict(self.ignored_columns),
             "skipped": [asdict(one) for one in self.skipped],
         }
+
+
+def _plain(rows: Sequence[BadRow]) -> list[dict[str, object]]:
+    return [{"file": b.origin.file, "row": b.origin.row, "kind": b.kind, "reason": b.reason} for b in rows]
 
 
 def count_kinds(bad_rows: Sequence[BadRow]) -> dict[str, int]:

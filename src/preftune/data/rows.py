@@ -51,7 +51,7 @@ def read_rows(path: str | Path, label: str | None = None) -> Iterator[RawRow | B
     except DAMAGED as error:
         raise damaged(path, last, error) from None
     if not last:
-        raise DataError(f"{path}: the file holds no rows: write the pairs again")
+        raise DataError(f"{path}: the file holds no rows: write it again")
 
 
 def _table_rows(path: Path, label: str, kind: str) -> Iterator[RawRow | BadRow]:

@@ -6,11 +6,12 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 from . import dataset_info
 from .files import KNOWN_ENDINGS, file_kind, missing
-from .formats import Format
+from .formats import Format, View
 
 Source = str | Path
 SourceList = Source | Sequence[Source]
@@ -33,8 +34,10 @@ class Skipped:
     reason: str
 
 
-def resolve(source: SourceList) -> tuple[tuple[DataFile, ...], tuple[Skipped, ...]]:
+def resolve(source: SourceList, view: View[Any]) -> tuple[tuple[DataFile, ...], tuple[Skipped, ...]]:
     """The files that a source (or a list of them) stands for, in order, and what of it is left out.
+
+    Of a registry, the entries are taken that ``view`` can use.
 
     Raises DataError where a source does not exist or holds no data.
     """
@@ -44,20 +47,20 @@ def resolve(source: SourceList) -> tuple[tuple[DataFile, ...], tuple[Skipped, ..
     files: list[DataFile] = []
     skipped: list[Skipped] = []
     for one in sources:
-        found, left = _resolve_one(one)
+        found, left = _resolve_one(one, view)
         files += found
         skipped += left
     return tuple(files), tuple(skipped)
 
 
-def _resolve_one(source: Source) -> tuple[list[DataFile], list[Skipped]]:
+def _resolve_one(source: Source, view: View[Any]) -> tuple[list[DataFile], list[Skipped]]:
     text = str(source)
     if not text.strip():
         raise DataError("no data: the source is empty text; name a file or folder")
     path = Path(text).expanduser()
     registry = _registry_of(path)
     if registry:
-        return _from_registry(registry, None)
+        return _from_registry(registry, None, view)
     if path.is_dir():
         return _from_folder(path), []
     if path.exists():
@@ -65,7 +68,7 @@ def _resolve_one(source: Source) -> tuple[list[DataFile], list[Skipped]]:
     before, colon, name = text.rpartition(":")
     registry = _registry_of(Path(before).expanduser()) if colon and before else None
     if registry:
-        return _from_registry(registry, name)
+        return _from_registry(registry, name, view)
     if glob.has_magic(text):
         return _from_glob(str(path)), []
     raise DataError(missing(path))
@@ -78,8 +81,8 @@ def _registry_of(path: Path) -> Path | None:
     return path if path.name == dataset_info.FILE_NAME and dataset_info.is_registry(path) else None
 
 
-def _from_registry(registry: Path, name: str | None) -> tuple[list[DataFile], list[Skipped]]:
-    entries, left = dataset_info.read_entries(registry, name)
+def _from_registry(registry: Path, name: str | None, view: View[Any]) -> tuple[list[DataFile], list[Skipped]]:
+    entries, left = dataset_info.read_entries(registry, name, view)
     files: list[DataFile] = []
     for entry in entries:
         if not entry.path.exists():

@@ -1,22 +1,31 @@
-"""Hold pairs out by prompt group, so that no prompt is on both sides of a split."""
+"""Hold records out by prompt group, so that no prompt is on both sides of a split."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from ..errors import DataError
 from .ordering import shuffle_key
-from .records import PreferencePair
-
-Pairs = tuple[PreferencePair, ...]
 
 
-def split_by_prompt(pairs: Sequence[PreferencePair], *, eval_fraction: float, seed: int) -> tuple[Pairs, Pairs]:
-    """Train and held-out pairs, each in the given order; pairs of one opening turn stay together.
+class Opened(Protocol):
+    """A pair, a piece of feedback, a ranking: whatever has an opening turn."""
+
+    @property
+    def opening(self) -> str:
+        """What records of one prompt group share."""
+
+
+T = TypeVar("T", bound=Opened)
+
+
+def split_by_prompt(pairs: Sequence[T], *, eval_fraction: float, seed: int) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Train and held-out records, each in the given order; records of one opening turn stay together.
 
     Which groups are held out depends on the seed and the openings only, not on the order of the rows. Their
-    number of pairs comes as near to ``eval_fraction`` of all as whole groups allow: at least one group where
+    number of records comes as near to ``eval_fraction`` of all as whole groups allow: at least one group where
     the fraction is above 0 and there are two, and never all. One group alone cannot be split: nothing is
     held out. Raises DataError for a fraction outside [0, 1).
     """
@@ -29,7 +38,7 @@ def split_by_prompt(pairs: Sequence[PreferencePair], *, eval_fraction: float, se
 
 
 def _held_out(sizes: Counter[str], target: float, seed: int) -> frozenset[str]:
-    """Openings in shuffled order, each taken where that brings the count of pairs nearer to the target."""
+    """Openings in shuffled order, each taken where that brings the count of records nearer to the target."""
     order = sorted(sizes, key=lambda opening: shuffle_key(seed, opening))
     held: list[str] = []
     count = 0
@@ -41,7 +50,7 @@ def _held_out(sizes: Counter[str], target: float, seed: int) -> frozenset[str]:
     return frozenset(held or [min(order, key=lambda opening: sizes[opening])])
 
 
-def overlap(train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]) -> Pairs:
-    """Held-out pairs whose opening turn also occurs in the training pairs."""
+def overlap(train: Sequence[Opened], held_out: Sequence[T]) -> tuple[T, ...]:
+    """Held-out records whose opening turn also occurs in the training records."""
     seen = {pair.opening for pair in train}
     return tuple(pair for pair in held_out if pair.opening in seen)

@@ -48,9 +48,15 @@ def token_logprobs(
     targets: Int[Tensor, " targets"],
     transform: LogitTransform,
     chunk: int = CHUNK,
-) -> Float[Tensor, " targets"]:
-    """``log softmax(transform(hidden @ weight.T + bias))[target]`` in nats, fp32 or wider."""
-    return _TokenLogprobs.apply(hidden, weight, bias, targets, transform, chunk)  # type: ignore[no-any-return]
+    *,
+    statistics: bool = False,
+) -> tuple[Float[Tensor, " targets"], Float[Tensor, " targets"] | None]:
+    """``log softmax(transform(hidden @ weight.T + bias))[target]`` in nats, fp32 or wider.
+
+    With ``statistics`` also ``log sum_v p(v)^2`` at each position, without gradient; else None.
+    """
+    logprobs, log_sum_sq = _TokenLogprobs.apply(hidden, weight, bias, targets, transform, chunk, statistics)
+    return logprobs, (log_sum_sq if statistics else None)
 
 
 def module_logprobs(
@@ -59,15 +65,26 @@ def module_logprobs(
     targets: Int[Tensor, " targets"],
     transform: LogitTransform,
     chunk: int = CHUNK,
-) -> Float[Tensor, " targets"]:
+    *,
+    statistics: bool = False,
+) -> tuple[Float[Tensor, " targets"], Float[Tensor, " targets"] | None]:
     """The same for a head that is not a plain linear layer (LoRA on the head): each chunk is checkpointed."""
 
-    def one(h: Tensor, y: Tensor) -> Tensor:
+    def one(h: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         logits = transform.apply_(_wide(head(h)) * 1.0)
-        return logits.gather(1, y[:, None])[:, 0] - logits.logsumexp(1)
+        log_total = logits.logsumexp(1)
+        return logits.gather(1, y[:, None])[:, 0] - log_total, _log_sum_sq(
+            logits.detach(), log_total.detach(), statistics
+        )
 
     parts = [checkpoint(one, hidden[s], targets[s], use_reentrant=False) for s in _chunks(len(targets), chunk)]
-    return torch.cat(parts)
+    logprobs, log_sum_sq = (torch.cat(column) for column in zip(*parts, strict=True))
+    return logprobs, (log_sum_sq if statistics else None)
+
+
+def _log_sum_sq(logits: Tensor, log_total: Tensor, wanted: bool) -> Tensor:
+    """``log sum_v p(v)^2`` per row; an empty tensor where it is not wanted."""
+    return (2 * logits).logsumexp(1) - 2 * log_total if wanted else logits.new_empty(0)
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:
@@ -79,32 +96,43 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """Shapes: h [N, H], w [V, H], b [V] or None, y [N]; returns [N]."""
+    """Shapes: h [N, H], w [V, H], b [V] or None, y [N]; returns [N] and [N] or [0]."""
 
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, w: Tensor, b: Tensor | None, y: Tensor, transform: LogitTransform, chunk: int
-    ) -> Tensor:
+        ctx: Any,
+        h: Tensor,
+        w: Tensor,
+        b: Tensor | None,
+        y: Tensor,
+        transform: LogitTransform,
+        chunk: int,
+        statistics: bool,
+    ) -> tuple[Tensor, Tensor]:
         w_wide, frozen = _wide(w), ctx.needs_input_grad[0] and not any(ctx.needs_input_grad[1:3])
         out = torch.empty(len(y), dtype=w_wide.dtype, device=h.device)
+        log_sum_sq = torch.empty(len(y) if statistics else 0, dtype=w_wide.dtype, device=h.device)
         slopes = torch.empty(h.shape, dtype=w_wide.dtype, device=h.device) if frozen else None
         for part in _chunks(len(y), chunk):
             logits = _logits(h[part], w_wide, b, transform)
             log_total = logits.logsumexp(1, keepdim=True)
             out[part] = logits.gather(1, y[part, None]).sub_(log_total)[:, 0]
+            if statistics:
+                log_sum_sq[part] = _log_sum_sq(logits, log_total[:, 0], True)
             if slopes is not None:
                 gradient = _logit_gradient(logits, log_total, y[part], transform)
                 torch.mm(gradient, w_wide, out=slopes[part])
         ctx.transform, ctx.chunk, ctx.frozen = transform, chunk, frozen
         ctx.save_for_backward(slopes) if frozen else ctx.save_for_backward(h, w, b, y)
-        return out
+        ctx.mark_non_differentiable(log_sum_sq)
+        return out, log_sum_sq
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.frozen:
             (slopes,) = ctx.saved_tensors
-            return (slopes * g[:, None], *(None,) * 5)
+            return (slopes * g[:, None], *(None,) * 6)
         h, w, b, y = ctx.saved_tensors
         need_h, need_w, need_b = ctx.needs_input_grad[:3]
         w_wide = _wide(w)
@@ -121,7 +149,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 dw.addmm_(gradient.t(), _wide(h[part]))
             if db is not None:
                 db += gradient.sum(0)
-        return _like(dh, h), _like(dw, w), _like(db, b), None, None, None
+        return _like(dh, h), _like(dw, w), _like(db, b), None, None, None, None
 
 
 def _like(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:

@@ -29,10 +29,19 @@ class CompletionScorer(nn.Module):
     """``scorer(batch) -> SequenceLogprobs``; logits exist only for scored tokens, ``chunk`` of them at a time.
 
     ``autocast`` is the compute dtype where it is narrower than the trained parameters (bf16 on fp32 parameters).
+    ``token_statistics`` adds ``log_sum_sq`` to the result, for objectives that declare it.
     """
 
-    def __init__(self, model: nn.Module, *, chunk: int = CHUNK, autocast: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        chunk: int = CHUNK,
+        autocast: torch.dtype | None = None,
+        token_statistics: bool = False,
+    ) -> None:
         super().__init__()
+        self.token_statistics = token_statistics
         self.model = model
         self.chunk = chunk
         self.autocast = autocast
@@ -50,8 +59,8 @@ class CompletionScorer(nn.Module):
         batch = batch.to(self.device)
         with self.cast():
             hidden = self._hidden(batch).flatten(0, 1).index_select(0, batch.predict_index)
-        tokens = self._head(hidden, batch.target_ids)
-        return SequenceLogprobs(tokens, batch.target_sequence, batch.num_sequences)
+        tokens, log_sum_sq = self._head(hidden, batch.target_ids)
+        return SequenceLogprobs(tokens, batch.target_sequence, batch.num_sequences, log_sum_sq)
 
     def cast(self) -> AbstractContextManager[Any]:
         """Autocast to the compute dtype, where it is narrower than the parameters."""
@@ -76,11 +85,12 @@ class CompletionScorer(nn.Module):
         output = decoder(use_cache=False, **inputs)
         return output.last_hidden_state  # type: ignore[no-any-return]
 
-    def _head(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _head(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         head = causal_lm(self.model).get_output_embeddings()
         if isinstance(head, nn.Linear) and not hasattr(head, "base_layer"):
-            return token_logprobs(hidden, head.weight, head.bias, targets, self.transform, self.chunk)
-        return module_logprobs(hidden, head, targets, self.transform, self.chunk)
+            plain = (hidden, head.weight, head.bias, targets, self.transform, self.chunk)
+            return token_logprobs(*plain, statistics=self.token_statistics)
+        return module_logprobs(hidden, head, targets, self.transform, self.chunk, statistics=self.token_statistics)
 
 
 def logit_transform(model: PreTrainedModel) -> LogitTransform:

@@ -205,7 +205,9 @@ def _margin_flat(run: _Run) -> Finding | None:
 
 
 def _start_not_half(run: _Run) -> Finding | None:
-    start = next((row.get("eval_rewards/accuracies") for row in run.held_out if row["step"] == 0), None)
+    # Without a reference (no kl_div) the rewards are the loss's own, and start wherever the model stands.
+    first = next((row for row in run.held_out if row["step"] == 0 and "eval_kl_div" in row), None)
+    start = None if first is None else first.get("eval_rewards/accuracies")
     if start is None or abs(start - 0.5) < 1e-9:
         return None
     return Finding(

@@ -1,4 +1,4 @@
-"""What is measured on pairs, as sums and counts, so that means are exact under any split of the pairs."""
+"""What is measured on pairs, as per-pair values, so that means are exact under any split of the pairs."""
 
 from __future__ import annotations
 
@@ -7,41 +7,29 @@ from torch import Tensor
 
 from ..logprobs.types import PairLogprobs
 
-PAIR_METRICS = (
-    "loss",
-    "rewards/chosen",
-    "rewards/rejected",
-    "rewards/accuracies",
-    "rewards/margins",
-    "logps/chosen",
-    "logps/rejected",
-    "kl_div",
-)
-"""Names of the per-pair values, in the order of the tables."""
+Values = dict[str, Float[Tensor, " pairs"]]
 
 
 def pair_values(
-    policy: PairLogprobs, reference: PairLogprobs, losses: Float[Tensor, " pairs"], beta: float
-) -> dict[str, Float[Tensor, " pairs"]]:
+    policy: PairLogprobs, reference: PairLogprobs | None, losses: Float[Tensor, " pairs"], rewards: PairLogprobs
+) -> Values:
     """Per-pair values of every metric, detached.
 
-    Rewards are ``beta * (policy - reference)`` of the summed log-probs (nats times beta) whatever the loss;
-    ``kl_div`` is ``logps/chosen`` less the reference's (nats, signed); a tie counts one half in the accuracy.
+    ``rewards`` are the objective's: ``beta * (policy - reference)`` of the summed log-probs (nats times beta), or the
+    loss's own without a reference. ``kl_div`` is ``logps/chosen`` less the reference's (nats, signed), where there is
+    a reference. A tie counts one half in the accuracy.
     """
-    policy = policy.detach()
-    ratio = policy - reference
-    margin = beta * ratio.margin
-    values = (
-        losses.detach(),
-        beta * ratio.chosen,
-        beta * ratio.rejected,
-        accuracy(margin),
-        margin,
-        policy.chosen,
-        policy.rejected,
-        ratio.chosen,
-    )
-    return dict(zip(PAIR_METRICS, values, strict=True))
+    rewards, policy = rewards.detach(), policy.detach()
+    values = {
+        "loss": losses.detach(),
+        "rewards/chosen": rewards.chosen,
+        "rewards/rejected": rewards.rejected,
+        "rewards/accuracies": accuracy(rewards.margin),
+        "rewards/margins": rewards.margin,
+        "logps/chosen": policy.chosen,
+        "logps/rejected": policy.rejected,
+    }
+    return values if reference is None else {**values, "kl_div": policy.chosen - reference.chosen}
 
 
 def accuracy(margin: Float[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:

@@ -71,7 +71,8 @@ def load_adapter(model: PreTrainedModel, folder: str | Path, *, keep_training: b
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"model.adapter: {folder} does not fit this model: {first}") from None
-    return adapted if keep_training else adapted.merge_and_unload()
+    # peft froze the base model; merged, it is a whole model again.
+    return adapted if keep_training else adapted.merge_and_unload().requires_grad_(True)
 
 
 def base_of_adapter(folder: str | Path) -> str:

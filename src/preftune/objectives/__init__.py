@@ -1,6 +1,16 @@
 """Objectives: log-probabilities in, one loss per pair out. Pure functions; the signature is the schema."""
 
-from . import paired  # noqa: F401 - registers its objectives
-from .registry import OBJECTIVES, BoundObjective, Objective, get_objective, objective, objective_schemas
+from . import paired, reference_free  # noqa: F401 - they register their objectives
+from .bound import BoundObjective, bind, weighted_sum
+from .registry import OBJECTIVES, Objective, find_objective, objective, objective_schemas
 
-__all__ = ["OBJECTIVES", "BoundObjective", "Objective", "get_objective", "objective", "objective_schemas"]
+__all__ = [
+    "OBJECTIVES",
+    "BoundObjective",
+    "Objective",
+    "bind",
+    "find_objective",
+    "objective",
+    "objective_schemas",
+    "weighted_sum",
+]

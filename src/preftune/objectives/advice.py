@@ -22,10 +22,32 @@ class Advice:
 _MISSION = "by model size: below 7B 0.1-0.2, 7-13B 0.1, above 13B 0.05-0.1; Zephyr-7B and Llama-3-8B recipes go to 0.01"
 
 
-def beta_advice(objective: str, parameters: int) -> Advice:
-    """Range of beta for an objective and a model of so many parameters."""
-    if objective == "ipo":
-        return Advice(0.01, 0.9, 0.1, "IPO's tau: best at 0.01 in Hugging Face's 7B sweep over 0.01-0.9")
+_OWN: dict[str, Advice] = {
+    "ipo": Advice(0.01, 0.9, 0.1, "IPO's tau: best at 0.01 in Hugging Face's 7B sweep over 0.01-0.9"),
+    "sigmoid_norm": Advice(1.0, 10.0, 5.0, "Tulu 3 and OLMo 2 use 5"),
+    "simpo": Advice(2.0, 10.0, 2.5, "SimPO's authors: 2 to 10, start at 2.5"),
+    "orpo": Advice(0.05, 1.0, 0.1, "ORPO's lambda: 0.05-0.1 for 7B, 0.5-1 for small models (its author)"),
+    "cpo": Advice(0.05, 0.2, 0.1, "CPO's paper: 0.1"),
+    "dpop": Advice(0.1, 0.5, 0.3, "DPO-Positive's paper: 0.3"),
+    "nca_pair": Advice(0.001, 0.1, 0.01, "NCA's paper: 0.01"),
+    "bco_pair": Advice(0.005, 0.1, 0.01, "BCO's paper: 0.01"),
+    "sppo_hard": Advice(0.0005, 0.1, 0.001, "SPPO's paper: 0.001"),
+    "discopop": Advice(0.01, 0.2, 0.05, "DiscoPOP's paper: 0.05"),
+}
+_LIKE_DPO = {
+    *("sigmoid", "robust", "hinge", "exo_pair", "apo_zero", "apo_down"),
+    *("rdpo", "rpo", "odpo", "aot", "aot_unpaired"),
+}
+
+
+def beta_advice(objective: str, parameters: int) -> Advice | None:
+    """Range of beta for an objective and a model of so many parameters; None where nobody has published one."""
+    if objective in _OWN:
+        return _OWN[objective]
+    return _dpo_beta(parameters) if objective in _LIKE_DPO else None
+
+
+def _dpo_beta(parameters: int) -> Advice:
     if parameters < 1e9:
         return Advice(0.1, 0.5, 0.1, "small models: 0.1-0.2 by size, SmolLM2's own DPO recipes use 0.5")
     if parameters < 7e9:

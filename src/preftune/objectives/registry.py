@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, get_type_hints
+from importlib import import_module
+from typing import Annotated, Any, Literal, get_type_hints
 
-from annotated_types import Ge, Gt, Lt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from torch import Tensor
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ..errors import ConfigError, did_you_mean
-from ..logprobs.types import PairLogprobs
 
 Positive = Annotated[float, Gt(0)]
 """A number above 0."""
+NonNegative = Annotated[float, Ge(0)]
+"""0 or above."""
 Probability = Annotated[float, Ge(0), Lt(0.5)]
 """The share of labels that may be flipped: from 0 to below 0.5."""
 
-LossFunction = Callable[..., Tensor]
+LossFunction = Callable[..., Any]
+"""Log-probs in; one loss per pair out, alone or with a dict of further per-pair values to report."""
 StepZero = Callable[..., float]
+Rewards = Callable[..., Any]
+Couples = Literal["pair", "step"]
+
+_INPUTS = ("policy", "reference", "margins")
+_TOKEN_OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "ld_alpha": (
+        Annotated[float, Ge(0), Le(1)] | None,
+        None,
+        "LD-DPO: weight, from 0 to 1, of tokens beyond the shorter answer's length; null counts all tokens fully",
+    ),
+    "wpo": (bool, False, "WPO: weight each pair by how likely the policy itself would be to write its answers"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,13 +47,36 @@ class Objective:
     source: str
     """Paper and equation."""
     formula: str
-    step_zero: StepZero
-    """Loss of every pair when the policy equals the reference, from the parameters: an exact invariant."""
+    step_zero: StepZero | None = None
+    """Loss of every pair when the policy equals the reference, from the parameters: an exact invariant.
+    None where it depends on the data."""
+    rewards: Rewards | None = None
+    """The loss's own rewards; None: ``beta * (policy - reference)`` of the summed log-probs."""
+    couples: Couples = "pair"
+    """``step``: a loss depends on all pairs of a step (sorts, estimates)."""
+    token_options: bool = False
+    """Whether ``ld_alpha`` and ``wpo`` apply."""
+    check: Callable[..., None] | None = None
+    """Raises ConfigError where parameters do not go together."""
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Which of policy, reference and margins (score differences) the function asks for."""
+        return tuple(n for n in inspect.signature(self.function).parameters if n in _INPUTS)
 
     @property
     def needs_reference(self) -> bool:
         """Whether the function asks for the reference's log-probs."""
-        return "reference" in inspect.signature(self.function).parameters
+        return "reference" in self.inputs
+
+    @property
+    def needs_margins(self) -> bool:
+        """Whether the function asks for the score difference of every pair."""
+        return "margins" in self.inputs
+
+    def bind_step_zero(self) -> float | None:
+        """The step-0 constant with the default parameters; None where it depends on the data."""
+        return self.step_zero(**self.schema().model_dump()) if self.step_zero is not None else None
 
     @property
     def summary(self) -> str:
@@ -48,96 +85,117 @@ class Objective:
 
     @cached_property
     def schema(self) -> type[BaseModel]:
-        """The keyword-only parameters as a strict pydantic model."""
+        """The keyword-only parameters as a strict pydantic model, with the token options where they apply."""
         hints = get_type_hints(self.function, include_extras=True)
         fields: dict[str, Any] = {
-            name: (hints[name], Field(p.default, description=_described(self.function, name)))
+            name: (
+                hints.get(name, float),
+                Field(... if p.default is p.empty else p.default, description=_described(self.function, name)),
+            )
             for name, p in inspect.signature(self.function).parameters.items()
             if p.kind is p.KEYWORD_ONLY
         }
-        return create_model(self.name, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
-
-    def bind(self, **parameters: object) -> BoundObjective:
-        """The objective with its parameters checked.
-
-        Raises:
-            ConfigError: an unknown parameter or one out of range.
-        """
-        try:
-            values = self.schema(**parameters).model_dump()
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            hint = did_you_mean(key, self.schema.model_fields) if first["type"] == "extra_forbidden" else ""
-            raise ConfigError(f"objective {self.name}: '{key}': {first['msg']}{hint}") from None
-        return BoundObjective(self, values)
+        if self.token_options:
+            fields |= {n: (kind, Field(d, description=text)) for n, (kind, d, text) in _TOKEN_OPTIONS.items()}
+        return create_model(
+            self.name, __config__=ConfigDict(extra="forbid", frozen=True), __doc__=self.summary, **fields
+        )
 
 
-@dataclass(frozen=True)
-class BoundObjective:
-    """A loss ready to use: ``bound(policy, reference) -> losses [pairs]``."""
+class _Registry(dict[str, Objective]):
+    """Objectives by config name; ``package.module:function`` names one of the user's own."""
 
-    objective: Objective
-    parameters: Mapping[str, Any]
-
-    def __call__(self, policy: PairLogprobs, reference: PairLogprobs) -> Tensor:
-        """One loss per pair; the caller alone divides by the number of pairs."""
-        if self.objective.needs_reference:
-            return self.objective.function(policy, reference, **self.parameters)
-        return self.objective.function(policy, **self.parameters)
-
-    @property
-    def beta(self) -> float:
-        """Scale of the rewards ``beta * (policy - reference)``; 1 for a loss without beta."""
-        return float(self.parameters.get("beta", 1.0))
-
-    @property
-    def step_zero(self) -> float:
-        """Loss of every pair when the policy equals the reference."""
-        return self.objective.step_zero(**self.parameters)
-
-    def card(self) -> dict[str, object]:
-        """What a run prints and stores of its loss."""
-        return {
-            "name": self.objective.name,
-            "formula": self.objective.formula,
-            "parameters": dict(self.parameters),
-            "source": self.objective.source,
-            "step_zero_loss": self.step_zero,
-        }
+    def __missing__(self, name: str) -> Objective:
+        if ":" not in name:
+            raise KeyError(name)
+        self[name] = found = _imported(name)
+        return found
 
 
-OBJECTIVES: dict[str, Objective] = {}
+OBJECTIVES: dict[str, Objective] = _Registry()
 """Every objective by its config name."""
 
 
-def objective(name: str, *, source: str, formula: str, step_zero: StepZero) -> Callable[[LossFunction], LossFunction]:
+def objective(
+    name: str,
+    *,
+    source: str,
+    formula: str,
+    step_zero: StepZero | None = None,
+    rewards: Rewards | None = None,
+    couples: Couples = "pair",
+    token_options: bool = False,
+    check: Callable[..., None] | None = None,
+) -> Callable[[LossFunction], LossFunction]:
     """Register a function as an objective."""
 
     def register(function: LossFunction) -> LossFunction:
-        OBJECTIVES[name] = Objective(name, function, source, formula, step_zero)
+        OBJECTIVES[name] = Objective(name, function, source, formula, step_zero, rewards, couples, token_options, check)
         return function
 
     return register
 
 
-def get_objective(name: str) -> Objective:
-    """The objective of this name.
+def find_objective(name: str) -> Objective:
+    """The objective of this name, or the function at this import path.
 
     Raises:
         ConfigError: there is none; near names are given.
     """
-    if name not in OBJECTIVES:
-        raise ConfigError(f"unknown objective '{name}'{did_you_mean(name, OBJECTIVES)}")
-    return OBJECTIVES[name]
+    try:
+        return OBJECTIVES[name]
+    except KeyError:
+        raise ConfigError(f"unknown objective '{name}'{did_you_mean(name, OBJECTIVES)}") from None
 
 
-def objective_schemas() -> dict[str, type[BaseModel]]:
-    """Parameter models by objective name, for the config."""
-    return {name: o.schema for name, o in OBJECTIVES.items()}
+def _imported(path: str) -> Objective:
+    """A user's function as an objective: its arguments named policy, reference, margins are its inputs."""
+    module_name, _, attribute = path.partition(":")
+    try:
+        function = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"objective '{path}' cannot be imported: {error}") from None
+    if not callable(function):
+        raise ConfigError(f"objective '{path}' is not a function")
+    names = list(inspect.signature(function).parameters)
+    if not names or names[0] != "policy":
+        raise ConfigError(
+            f"objective '{path}': its first argument must be named policy (then reference and margins, where needed, "
+            "then keyword-only parameters)"
+        )
+    doc = (inspect.getdoc(function) or "see its source").splitlines()[0]
+    return Objective(path, function, path, doc)
 
 
 def _described(function: LossFunction, parameter: str) -> str | None:
     """The line ``parameter: text`` of the docstring's Args section."""
     lines = (line.strip() for line in (inspect.getdoc(function) or "").splitlines())
     return next((line.partition(": ")[2] for line in lines if line.startswith(f"{parameter}: ")), None)
+
+
+class Schemas(dict[str, type[BaseModel]]):
+    """Parameter models by objective name; import paths are resolved when they are asked for."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name not in self and ":" in name:
+            self[name] = find_objective(name).schema
+        return super().get(name, default)
+
+
+def objective_schemas() -> Schemas:
+    """Parameter models by objective name, for the config."""
+    return Schemas({name: o.schema for name, o in OBJECTIVES.items() if ":" not in name})
+
+
+__all__ = [
+    "OBJECTIVES",
+    "Couples",
+    "LossFunction",
+    "NonNegative",
+    "Objective",
+    "Positive",
+    "Probability",
+    "find_objective",
+    "objective",
+    "objective_schemas",
+]

@@ -30,12 +30,9 @@ class RunData:
     reports: dict[str, DataReport]
     encoding: dict[str, EncodingReport]
 
-    def fingerprint(self) -> str:
-        """Hash over the training pairs' tokens in their order: a resumed run must see the same ones."""
-        digest = blake2b(digest_size=16)
-        for group in self.train:
-            digest.update(b"".join(group.sequence_ids))
-        return digest.hexdigest()
+    def fingerprint(self) -> dict[str, str]:
+        """Hashes over each side's pairs in their order: a resumed run must see the same ones."""
+        return {"training_data": _fingerprint(self.train), "held_out_data": _fingerprint(self.held_out)}
 
     def to_json(self) -> dict[str, object]:
         """What ``data_report.json`` holds."""
@@ -47,7 +44,7 @@ class RunData:
 
     def dropped_rows(self) -> str:
         """One JSON line per row that was read and is not used, with its reason."""
-        bad = [row for report in self.reports.values() for row in report.bad_rows]
+        bad = [row for report in self.reports.values() for row in (*report.bad_rows, *report.without_record)]
         bad += [row for report in self.encoding.values() for row in (*report.bad, *report.dropped)]
         lines = (json.dumps({"file": b.origin.file, "row": b.origin.row, "reason": b.reason}) for b in bad)
         return "".join(f"{line}\n" for line in lines)
@@ -60,6 +57,14 @@ class RunData:
             "held_out_pairs": len(self.held_out),
             "dropped_rows": self.dropped_rows().count("\n"),
         }
+
+
+def _fingerprint(groups: Iterable[EncodedGroup]) -> str:
+    """Hash over the tokens, weights and margins of the pairs."""
+    digest = blake2b(digest_size=16)
+    for group in groups:
+        digest.update(b"".join(group.sequence_ids) + repr((group.weight, group.margin)).encode())
+    return digest.hexdigest()
 
 
 def read_data(config: Config, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> RunData:
@@ -92,11 +97,19 @@ def _read(
         max_bad_rows=section.max_bad_rows,
         max_samples=section.max_samples,
         seed=config.train.seed,
+        rankings=section.rankings,
+        margin_threshold=section.margin_threshold,
     )
     if section.eval is None:
         train, held_out = split_by_prompt(loaded.pairs, eval_fraction=section.eval_fraction, seed=config.train.seed)
         return {"train": loaded.report}, train, held_out
-    evaluated = load_pairs(_paths(section.eval), format=section.format, max_bad_rows=section.max_bad_rows)
+    evaluated = load_pairs(
+        _paths(section.eval),
+        format=section.format,
+        max_bad_rows=section.max_bad_rows,
+        rankings=section.rankings,
+        margin_threshold=section.margin_threshold,
+    )
     shared = overlap(loaded.pairs, evaluated.pairs)
     if shared:
         reporter.warn(

@@ -110,7 +110,7 @@ class RunHooks:
             write_checkpoint(folder, progress, self.policy.parameters, self.optimizer, self.identity, self.settings)
             if self.policy.is_adapter:
                 save_adapter(self.policy, folder)
-        self.directory.prune_checkpoints(self.keep_last)
+        self.directory.prune_checkpoints(self.keep_last, newest=progress.step)
         self._at = time.perf_counter()
 
     def stop_requested(self) -> bool:

@@ -17,7 +17,7 @@ from ..runs.metrics_log import Row, held_out_rows, training_rows
 from ..runs.model_card import CardFacts, model_card
 from ..runs.run_record import end_session, seconds_before, start_session, versions
 from ..runs.summary import build_summary, write_summary
-from ..runs.tables import write_csv, write_eval_csv, write_log_history
+from ..runs.tables import COLUMNS, EVAL_COLUMNS, Column, columns_with, write_csv, write_eval_csv, write_log_history
 from ..train.loop import peak_memory
 from .data import RunData
 from .hooks import save_adapter
@@ -68,8 +68,8 @@ def write_results(
     """Model, tables, curves and card; the summary comes last, because it is what makes a run finished."""
     judged = verdict(history, warmup_steps=plan.warmup)
     save_model(policy, directory.root)
-    write_csv(directory.metrics_csv, training_rows(history))
-    write_eval_csv(directory.eval_csv, held_out_rows(history))
+    write_csv(directory.metrics_csv, training_rows(history), _columns(COLUMNS, history, ""))
+    write_eval_csv(directory.eval_csv, held_out_rows(history), _columns(EVAL_COLUMNS, history, "eval_"))
     write_log_history(directory.log_history_json, history)
     title = f"{Path(policy.source.path).name}, {plan.card['name']}"
     draw_curves(
@@ -91,8 +91,17 @@ def write_results(
     return summary, judged
 
 
+def _columns(base: Sequence[Column], history: Sequence[Row], prefix: str) -> tuple[Column, ...]:
+    """The usual columns that this objective fills (kl_div needs a reference), then what it reports besides."""
+    rows = [row for row in history if f"{prefix}loss" in row and (row["step"] > 0 or prefix)]
+    present = set().union(*rows) if rows else {c.name for c in base}
+    own = sorted(present - {c.name for c in base})
+    usual = [c for c in base if c.name in present]
+    return columns_with([Column(n, "nats", "reported by the objective, mean over pairs") for n in own], usual)
+
+
 def _subtitle(config: Config, plan: Plan, data: RunData) -> str:
-    settings = ", ".join(f"{k} {v}" for k, v in config.objective.parameters.items())
+    settings = ", ".join(f"{k} {v}" for k, v in _settings(config).items())
     return f"{settings}, learning rate {plan.learning_rate:g}, {len(data.train)} pairs, {plan.steps} steps"
 
 
@@ -134,7 +143,7 @@ def _card(
         formula=str(plan.card["formula"]),
         source=str(plan.card["source"]),
         settings={
-            **config.objective.parameters,
+            **_settings(config),
             "learning rate": plan.learning_rate,
             "pairs per step": config.train.pairs_per_step,
             "steps": plan.steps,
@@ -148,3 +157,14 @@ def _card(
         before=rows[0] if rows else {},
         after=rows[-1] if rows else {},
     )
+
+
+def _settings(config: Config) -> dict[str, object]:
+    """Parameters of the loss that were given a value; in a sum with the name of their part."""
+    several = len(config.objectives) > 1
+    return {
+        (f"{part.name} {key}" if several else key): value
+        for part in config.objectives
+        for key, value in part.parameters.items()
+        if value is not None
+    }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
 from ..logprobs.verify import LayoutChoice
+from ..objectives import BoundObjective
 from ..objectives.advice import Advice, beta_advice, learning_rate_advice
-from ..objectives.registry import BoundObjective
 from ..tokens.sampler import Sampler
 from ..train.optim import warmup_steps
 from .data import RunData
@@ -42,12 +42,10 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
     warmup = warmup_steps(config.train.warmup, steps)
     rate_advice = learning_rate_advice(policy.size, lora=policy.is_adapter)
     rate = rate_advice.value if config.train.learning_rate == "auto" else float(config.train.learning_rate)
-    beta = beta_advice(objective.objective.name, policy.size)
+    betas = {p.objective.name: beta_advice(p.objective.name, policy.size) for p in objective.parts}
     lines = (
         *_model_lines(policy, choice),
-        f"loss: {objective.objective.name} = {objective.objective.formula}",
-        f"  {_parameters(objective)}; starts at {objective.step_zero:.6g}; {objective.objective.source}",
-        f"  advised beta {_range(beta)}: {beta.source}",
+        *_loss_lines(objective, betas),
         f"learning rate: {rate:g}{' (auto)' if config.train.learning_rate == 'auto' else ''}, {config.train.schedule}, "
         f"{warmup} warm-up steps",
         f"  advised {_range(rate_advice)}: {rate_advice.source}",
@@ -55,7 +53,12 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
         f"{len(data.train)} pairs; held out: {len(data.held_out)}",
     )
     return Plan(
-        steps, warmup, rate, lines, tuple(_warnings(config, data, rate, rate_advice, objective, beta)), objective.card()
+        steps,
+        warmup,
+        rate,
+        lines,
+        tuple(_warnings(config, data, rate, rate_advice, objective, betas)),
+        objective.card(),
     )
 
 
@@ -70,8 +73,15 @@ def _model_lines(policy: Policy, choice: LayoutChoice) -> tuple[str, ...]:
     )
 
 
-def _parameters(objective: BoundObjective) -> str:
-    return ", ".join(f"{k} {v}" for k, v in objective.parameters.items())
+def _loss_lines(objective: BoundObjective, betas: Mapping[str, Advice | None]) -> Iterator[str]:
+    start = "" if objective.step_zero is None else f"; starts at {objective.step_zero:.6g}"
+    for part in objective.parts:
+        factor = "" if len(objective.parts) == 1 else f"{part.weight:g} x "
+        yield f"loss: {factor}{part.objective.name} = {part.objective.formula}"
+        given = ", ".join(f"{k} {v}" for k, v in part.parameters.items() if v is not None)
+        yield f"  {given}{start if len(objective.parts) == 1 else ''}; {part.objective.source}"
+        if advice := betas[part.objective.name]:
+            yield f"  advised beta {_range(advice)}: {advice.source}"
 
 
 def _range(advice: Advice) -> str:
@@ -79,16 +89,22 @@ def _range(advice: Advice) -> str:
 
 
 def _warnings(
-    config: Config, data: RunData, rate: float, rates: Advice, objective: BoundObjective, beta: Advice
+    config: Config,
+    data: RunData,
+    rate: float,
+    rates: Advice,
+    objective: BoundObjective,
+    betas: Mapping[str, Advice | None],
 ) -> Iterator[str]:
     if not rates.covers(rate):
         side = "above" if rate > rates.high else "below"
         risk = "the model may degrade" if rate > rates.high else "the model may hardly move"
         yield f"train.learning_rate {rate:g} is {side} the advised {_range(rates)}: {risk}"
-    if "beta" in objective.parameters and not beta.covers(objective.beta):
-        side = "above" if objective.beta > beta.high else "below"
-        risk = "the model may hardly move" if objective.beta > beta.high else "the model may drift far"
-        yield f"objective.beta {objective.beta:g} is {side} the advised {_range(beta)}: {risk}"
+    for part in objective.parts:
+        beta, advice = part.parameters.get("beta"), betas[part.objective.name]
+        if beta is not None and advice is not None and not advice.covers(beta):
+            side, risk = ("above", "hardly move") if beta > advice.high else ("below", "drift far")
+            yield f"beta {beta:g} of {part.objective.name} is {side} the advised {_range(advice)}: the model may {risk}"
     if not data.held_out:
         yield "no pair is held out, so nothing will tell learning from memorising: set data.eval or data.eval_fraction"
     if config.model.dtype == "bfloat16" and config.model.device != "cuda":

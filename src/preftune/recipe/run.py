@@ -16,8 +16,7 @@ from ..config import Config
 from ..errors import Interrupted, PreftuneError, RunFolderError
 from ..logprobs.verify import LayoutChoice
 from ..models.load import load_tokenizer
-from ..objectives import get_objective
-from ..objectives.registry import BoundObjective
+from ..objectives import BoundObjective
 from ..runs.directory import RunDirectory
 from ..runs.display import QuietReporter, Reporter
 from ..runs.metrics_log import MetricsLog
@@ -27,9 +26,11 @@ from ..train.state import Progress, check_checkpoint, read_checkpoint, stored_se
 from ..train.step import Method
 from .data import RunData, read_data
 from .hooks import RunHooks, stop_signals
+from .objective import build_objective, require_margins
 from .outputs import begin_record, end_record, write_results
 from .planning import Plan, card_lines, make_plan, sampler
-from .policy import Policy, Referee, Source, build_reference, check_layout, fingerprint, load_policy, token_budget
+from .policy import Policy, Source, check_layout, load_policy, token_budget
+from .reference import Referee, build_reference, fingerprint, no_reference
 from .samples import show_before_and_after
 
 
@@ -69,7 +70,7 @@ def train(
         RunError: a loss was not finite, or step 0 did not show the reference.
     """
     reporter = reporter or QuietReporter()
-    directory = RunDirectory(Path(config.output_dir))
+    directory = RunDirectory(Path(config.output_dir).expanduser())
     resolved = config.model_dump(mode="json")
     with directory.lock():
         if directory.state(resolved, resume=config.train.resume) == "finished":
@@ -77,7 +78,6 @@ def train(
         started = time.perf_counter()
         prepared = prepare(config, reporter)
         _show(prepared.plan, reporter)
-        directory.claim(resolved, resume=config.train.resume)
         result = _run(prepared, directory, reporter, command or sys.argv, started)
         if compare:
             show_before_and_after(prepared.data, prepared.policy, reporter)
@@ -95,7 +95,7 @@ def plan(config: Config, reporter: Reporter) -> int:
 
 def prepare(config: Config, reporter: Reporter) -> Prepared:
     """Read and check everything, cheapest first: data before the model, the model before the plan."""
-    objective = get_objective(config.objective.name).bind(**config.objective.parameters)
+    objective = build_objective(config)
     source = Source.of(config.model.path, config.model.adapter)
     tokenizer = load_tokenizer(
         source.tokenizer_path,
@@ -103,7 +103,9 @@ def prepare(config: Config, reporter: Reporter) -> Prepared:
         trust_remote_code=config.model.trust_remote_code,
     )
     data = read_data(config, tokenizer, reporter)
+    require_margins(objective, data)
     policy = load_policy(config, source, tokenizer)
+    policy.scorer.token_statistics = objective.needs_token_statistics
     choice = check_layout(config, policy, data.train)
     return Prepared(config, data, policy, objective, choice, make_plan(config, data, policy, objective, choice))
 
@@ -129,11 +131,16 @@ def _run(
     checkpoint = _checkpoint(config, directory, reporter)
     settings = {"token_budget": token_budget(config, policy), **stored_settings(checkpoint)}
     budget = int(settings["token_budget"])
-    referee = build_reference(config, policy, [*data.train, *data.held_out], prepared.choice, budget, reporter)
+    groups = [*data.train, *data.held_out]
+    referee = (
+        build_reference(config, policy, groups, prepared.choice, budget, reporter)
+        if prepared.objective.needs_reference
+        else no_reference(policy)
+    )
     reporter.note(f"reference: {referee.description}")
     identity = {
         **fingerprint(config, policy, data.template.fingerprint(), referee.identity),
-        "training_data": data.fingerprint(),
+        **data.fingerprint(),
     }
     optimizer = adamw(policy.parameters, weight_decay=config.train.weight_decay)
     progress = Progress()
@@ -141,6 +148,8 @@ def _run(
         progress = read_checkpoint(checkpoint, policy.parameters, optimizer, identity)
         reporter.note(f"going on from step {progress.step} ({checkpoint})")
     resumed_from = None if checkpoint is None else progress.step
+    # Nothing is written before this line: whatever is refused above leaves the folder as it was.
+    directory.claim(config.model_dump(mode="json"), resume=config.train.resume)
     begin_record(directory, config, data, policy, identity, command, resumed_from)
     with MetricsLog(directory.metrics_jsonl, resume_step=resumed_from) as log, stop_signals() as stop:
         hooks = RunHooks(

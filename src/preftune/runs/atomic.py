@@ -17,6 +17,7 @@ from pathlib import Path
 from ..errors import PreftuneError, RunFolderError
 
 _TEMP = re.compile(r"^\.(?P<name>.+)\.[0-9]+-[0-9a-f]{8}\.(?P<kind>tmp|old)$")
+_OS_ERROR = re.compile(r"\bos error (\d+)\b")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_A_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
@@ -126,10 +127,13 @@ def as_run_folder_error(path: Path) -> Iterator[None]:
     except OSError as error:
         raise RunFolderError(_explain(path, error)) from error
     except Exception as error:
-        # torch and safetensors raise their own types when the disk is full.
-        if "No space left on device" in str(error) or _nearly_full(path.parent):
-            raise RunFolderError(_explain(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))) from error
-        raise
+        # torch and safetensors raise types of their own when the system refuses to write.
+        number = _error_number(error)
+        if number is None and _nearly_full(path.parent):
+            number = errno.ENOSPC
+        if number is None:
+            raise
+        raise RunFolderError(_explain(path, OSError(number, os.strerror(number)))) from error
 
 
 def to_json(value: object, *, indent: int | None = 2) -> str:
@@ -192,6 +196,13 @@ def _exchange(one: Path, other: Path) -> bool:
         call = ctypes.CDLL(None, use_errno=True).renameat2
         return bool(call(here, os.fsencode(one), here, os.fsencode(other), swap) == 0)
     return False
+
+
+def _error_number(error: Exception) -> int | None:
+    """The system's error number in a library's message: ``... (os error 28)``, or a full disk in words."""
+    if found := _OS_ERROR.search(str(error)):
+        return int(found[1])
+    return errno.ENOSPC if "No space left on device" in str(error) else None
 
 
 def _nearly_full(folder: Path) -> bool:

@@ -106,11 +106,16 @@ class RunDirectory:
         named = ((_CHECKPOINT.match(folder.name), folder) for folder in found if folder.is_dir())
         return sorted((int(match[1]), folder) for match, folder in named if match)
 
-    def prune_checkpoints(self, keep_last: int) -> None:
-        """Remove all checkpoints but the newest ``keep_last`` (at least one)."""
+    def prune_checkpoints(self, keep_last: int, *, newest: int) -> None:
+        """Of the checkpoints up to step ``newest``, the one just written, remove all but ``keep_last`` (at least one).
+
+        Later ones were passed over on resume (damaged, or an earlier one was named): they count for nothing, and are
+        replaced when the run comes by again.
+        """
         if keep_last < 1:
             raise ValueError(f"keep_last is {keep_last}: at least one checkpoint must stay")
-        for _, folder in self.checkpoints()[:-keep_last]:
+        own = [folder for step, folder in self.checkpoints() if step <= newest]
+        for folder in own[:-keep_last]:
             remove_folder(folder)
 
     @contextmanager

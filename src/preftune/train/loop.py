@@ -99,12 +99,11 @@ class Fit:
         if meter is None:
             return
         means = meter.means()
-        if self.starts_at_reference:
-            check_step_zero(means["loss"], self._expected_loss(self._groups(0)), self.method)
+        constant = self.method.objective.step_zero
+        if self.starts_at_reference and constant is not None:
+            groups = self._groups(0)
+            check_step_zero(means["loss"], constant * sum(g.weight for g in groups) / len(groups), self.method)
         self.hooks.row({"step": 0, "epoch": 0.0, **means, "num_tokens": 0, "num_pairs": 0})
-
-    def _expected_loss(self, groups: Sequence[EncodedGroup]) -> float:
-        return self.method.objective.step_zero * sum(g.weight for g in groups) / len(groups)
 
     def _groups(self, step: int) -> list[EncodedGroup]:
         return [self.train[i] for i in self.sampler.step(step)]
@@ -173,7 +172,7 @@ def check_step_zero(loss: float, expected: float, method: Method) -> None:
     tolerance = {torch.float64: 1e-9, torch.float32: 1e-5}.get(dtype, 0.05) * max(1.0, expected)
     if not abs(loss - expected) <= tolerance:
         raise InvariantError(
-            f"at step 0 the loss is {loss:.6f}, but {method.objective.objective.name} starts at {expected:.6f} when "
+            f"at step 0 the loss is {loss:.6f}, but {method.objective.name} starts at {expected:.6f} when "
             "the policy is the reference: the reference log-probs are not those of the start model. Delete the "
             "reference cache (reference.cache_dir) and check reference.path"
         )

@@ -53,9 +53,8 @@ def write_checkpoint(
     save_file(optimizer_tensors(optimizer, parameters), folder / OPTIMIZER)
     values = {**vars(progress), "window": progress.window.state()}
     checksums = {name: _sha256(folder / name) for name in (TRAINED, OPTIMIZER)}
-    text = json.dumps(
-        {"schema": 1, **values, "identity": dict(identity), "settings": dict(settings), "sha256": checksums}, indent=1
-    )
+    state = {"schema": 1, **values, "identity": dict(identity), "settings": dict(settings), "sha256": checksums}
+    text = json.dumps({**state, "checksum": _checksum(state)}, indent=1)
     (folder / STATE).write_text(text, encoding="utf-8")
 
 
@@ -70,8 +69,10 @@ def check_checkpoint(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, or None."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if state.pop("checksum") != _checksum(state):
+            return f"the checksum of {STATE} differs"
         damaged = [name for name, digest in state["sha256"].items() if _sha256(folder / name) != digest]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return f"the checksum of {', '.join(damaged)} differs" if damaged else None
 
@@ -117,6 +118,10 @@ def compare_identity(stored: Mapping[str, object], now: Mapping[str, object], wh
             f"{where} was trained against another reference or other data than this run has ({changes}). "
             "Restore the original model, tokenizer and data files, or start a new run in another output_dir"
         )
+
+
+def _checksum(state: Mapping[str, object]) -> str:
+    return sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..records import Origin, PreferencePair
+from ..records import Origin, PreferencePair, Record
 
 Row = Mapping[str, object]
 
-EXTRA_COLUMNS = frozenset({"category", "source", "weight", "margin"})
-"""Columns that every pair format reads beside its own."""
+EXTRA_COLUMNS = frozenset({"category", "source", "weight"})
+"""Columns that every format reads beside its own."""
 
 SCORE_COLUMNS = (
     ("score_chosen", "score_rejected"),
@@ -18,7 +18,9 @@ SCORE_COLUMNS = (
     ("chosen-rating", "rejected-rating"),
     ("chosen_rating", "rejected_rating"),
 )
-"""Pairs of score columns; where both are given, their difference is the margin."""
+"""Pairs of score columns, which every pair format reads; where both are given, their difference is the margin."""
+
+_PAIR_COLUMNS = frozenset({"margin", *(name for names in SCORE_COLUMNS for name in names)})
 
 REFUSED_COLUMNS = ("tools", "tool_calls", "images", "image", "videos", "audios")
 """Columns whose content would be lost: a row that fills one is refused."""
@@ -38,11 +40,12 @@ class RowFault(Exception):  # noqa: N818 - a fault of the row, caught by the rea
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way of writing preference pairs.
+    """One way of writing preference pairs, binary feedback or rankings; ``gives`` is the record of a row.
 
     ``matches`` looks at the keys (and, where keys are shared, at the kinds of their values); ``convert``
     raises RowFault. ``columns`` are those that it reads; others are reported as ignored. A format that is
-    not ``detected`` is used only where it is named.
+    not ``detected`` is used only where it is named; with ``members``, it stands for that of them which matches.
+    ``unrated`` counts the answers of a row that are left out of its record because they have no score.
     """
 
     name: str
@@ -51,10 +54,17 @@ class Format:
     keys: str
     columns: frozenset[str]
     matches: Callable[[Row], bool]
-    convert: Callable[[Row, Origin], PreferencePair]
+    convert: Callable[[Row, Origin], Record]
+    gives: type[Record] = PreferencePair
     detected: bool = True
+    members: tuple[Format, ...] = ()
+    unrated: Callable[[Row], int] = lambda row: 0  # noqa: ARG005 - most formats have no scores
+
+    def of(self, row: Row) -> Format:
+        """This format, or the member that the row is written in."""
+        return next((member for member in self.members if member.matches(row)), self)
 
     def ignored(self, row: Row) -> set[str]:
         """Columns of this row that this format does not read."""
-        scores = {name for names in SCORE_COLUMNS for name in names}
-        return set(row) - self.columns - EXTRA_COLUMNS - scores - set(REFUSED_COLUMNS)
+        extra = EXTRA_COLUMNS | _PAIR_COLUMNS if self.gives is PreferencePair else EXTRA_COLUMNS
+        return set(row) - self.columns - extra - set(REFUSED_COLUMNS)

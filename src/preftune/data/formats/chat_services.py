@@ -1,11 +1,13 @@
-"""Pairs as chat services and their tools write them: OpenAI preference files and ms-swift."""
+"""Rows as chat services and their tools write them: OpenAI preference files and ms-swift."""
 
 from __future__ import annotations
 
-from ..records import Origin, PreferencePair, Turns
+from ..records import BinaryFeedback, Origin, PreferencePair
 from .base import Format, Row, RowFault
-from .messages import answer_of, fork, turns_of, type_name
-from .pair import build_pair, need, refuse_unsupported
+from .build import build_feedback, build_pair, need, refuse_unsupported
+from .messages import answer_of, fold, fork, last_answer, turns_of, type_name
+
+_ANSWERS = frozenset({"chosen", "rejected", "rejected_response", "rejected_messages", "completion"})
 
 
 def _convert_openai(row: Row, origin: Origin) -> PreferencePair:
@@ -24,14 +26,13 @@ def _convert_swift(row: Row, origin: Origin) -> PreferencePair:
     if "rejected_messages" in row:
         return build_pair(*fork(messages, turns_of(need(row, "rejected_messages"), "'rejected_messages'")), row, origin)
     rejected = answer_of(need(row, "rejected_response"), "'rejected_response'")
-    prompt, chosen = _last_answer(messages)
+    prompt, chosen = last_answer(messages, "'messages'")
     return build_pair(prompt, chosen, rejected, row, origin)
 
 
-def _last_answer(messages: Turns) -> tuple[Turns, Turns]:
-    if not messages or messages[-1].role != "assistant":
-        raise RowFault("roles", "'messages' must end with the assistant's answer, which is the chosen one: add it")
-    return messages[:-1], messages[-1:]
+def _convert_swift_kto(row: Row, origin: Origin) -> BinaryFeedback:
+    prompt, completion = last_answer(fold(turns_of(need(row, "messages"), "'messages'")), "'messages'")
+    return build_feedback(prompt, completion, "label", row, origin)
 
 
 OPENAI = Format(
@@ -59,4 +60,18 @@ SWIFT = Format(
     columns=frozenset({"messages", "rejected_response", "rejected_messages", "system"}),
     matches=lambda row: "messages" in row and ("rejected_response" in row or "rejected_messages" in row),
     convert=_convert_swift,
+)
+
+SWIFT_KTO = Format(
+    name="swift_kto",
+    description="ms-swift binary feedback: messages that end with the answer, and its label",
+    example={
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}],
+        "label": True,
+    },
+    keys="messages, label",
+    columns=frozenset({"messages", "label", "system"}),
+    matches=lambda row: {"messages", "label"} <= set(row) and not _ANSWERS & set(row),
+    convert=_convert_swift_kto,
+    gives=BinaryFeedback,
 )

@@ -11,8 +11,8 @@ import re
 
 from ..records import Message, Origin, PreferencePair, Role, Turns
 from .base import Format, Row, RowFault
+from .build import build_pair, need
 from .messages import fork, text_of
-from .pair import build_pair, need
 
 _MARKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 _ROLES: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}

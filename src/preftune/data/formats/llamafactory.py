@@ -1,27 +1,25 @@
-"""LLaMA-Factory's ranking rows: alpaca and sharegpt, with its default columns or those of a dataset_info.json."""
+"""LLaMA-Factory's rows: alpaca and sharegpt, pairs and kto_tag, with its columns or those of a dataset_info.json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 
-from ..records import Message, Origin, PreferencePair, Turns
+from ..records import BinaryFeedback, Message, Origin, PreferencePair, Record, Turns
 from .base import Format, Row, RowFault
-from .messages import USUAL_TAGS, Tags, answer_of, text_of, turns_of, type_name
-from .pair import build_pair, need
+from .build import build_feedback, build_pair, need
+from .messages import USUAL_TAGS, Tags, answer_of, fold, last_answer, text_of, turns_of, type_name
 
 
 @dataclass(frozen=True, slots=True)
 class AlpacaColumns:
-    """Which column of the file is what; None: the file has none."""
+    """Which column of the file is what part of the prompt; None: the file has none."""
 
     prompt: str = "instruction"
     query: str | None = "input"
     history: str | None = "history"
     system: str | None = "system"
-    chosen: str = "chosen"
-    rejected: str = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +28,54 @@ class SharegptColumns:
 
     messages: str | None = None
     system: str | None = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class PairColumns:
+    """Columns of the two answers."""
+
     chosen: str = "chosen"
     rejected: str = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class TagColumns:
+    """Columns of the answer and its label."""
+
+    response: str = "output"
+    kto_tag: str = "kto_tag"
 
 
 _MESSAGES = ("conversations", "messages")
 
 
 def _with_extras(row: Row, system: str | None) -> dict[str, object]:
-    """The row with its system text where ``build_pair`` reads it."""
+    """The row with its system text where the builders read it."""
     return {**row, "system": row.get(system) if system else None}
 
 
-def convert_alpaca(columns: AlpacaColumns, row: Row, origin: Origin) -> PreferencePair:
+def _alpaca_prompt(columns: AlpacaColumns, row: Row) -> Turns:
     """Instruction and input, joined by a line break, are the last user turn; history goes before it."""
     parts = [text_of(need(row, columns.prompt), f"{columns.prompt!r}")]
     if columns.query and row.get(columns.query):
         parts.append(text_of(row[columns.query], f"{columns.query!r}"))
     history = _history(row.get(columns.history), columns.history) if columns.history else ()
-    prompt = (*history, Message("user", "\n".join(part for part in parts if part)))
-    sides = [
-        (Message("assistant", text_of(need(row, name), f"{name!r}")),) for name in (columns.chosen, columns.rejected)
-    ]
-    return build_pair(prompt, sides[0], sides[1], _with_extras(row, columns.system), origin)
+    return (*history, Message("user", "\n".join(part for part in parts if part)))
+
+
+def _said(row: Row, name: str) -> Turns:
+    return (Message("assistant", text_of(need(row, name), f"{name!r}")),)
+
+
+def _convert_alpaca(columns: AlpacaColumns, answers: PairColumns, row: Row, origin: Origin) -> PreferencePair:
+    sides = _said(row, answers.chosen), _said(row, answers.rejected)
+    return build_pair(_alpaca_prompt(columns, row), *sides, _with_extras(row, columns.system), origin)
+
+
+def _convert_alpaca_kto(columns: AlpacaColumns, tag: TagColumns, row: Row, origin: Origin) -> BinaryFeedback:
+    completion = _said(row, tag.response)
+    extras = _with_extras(row, columns.system)
+    return build_feedback(_alpaca_prompt(columns, row), completion, tag.kto_tag, extras, origin)
 
 
 def _history(value: object, name: str) -> Turns:
@@ -69,34 +92,54 @@ def _history(value: object, name: str) -> Turns:
     return tuple(turns)
 
 
-def convert_sharegpt(columns: SharegptColumns, tags: Tags, row: Row, origin: Origin) -> PreferencePair:
-    """A conversation that ends with the user's turn, and two answers to it."""
+def _conversation(columns: SharegptColumns, tags: Tags, row: Row) -> Turns:
     names = (columns.messages,) if columns.messages else _MESSAGES
-    prompt = turns_of(need(row, *names), f"{names[0]!r}", tags)
-    chosen = answer_of(need(row, columns.chosen), f"{columns.chosen!r}", tags)
-    rejected = answer_of(need(row, columns.rejected), f"{columns.rejected!r}", tags)
+    return turns_of(need(row, *names), f"{names[0]!r}", tags)
+
+
+def _convert_sharegpt(
+    columns: SharegptColumns, answers: PairColumns, tags: Tags, row: Row, origin: Origin
+) -> PreferencePair:
+    """A conversation that ends with the user's turn, and two answers to it."""
+    prompt = _conversation(columns, tags, row)
+    chosen = answer_of(need(row, answers.chosen), f"{answers.chosen!r}", tags)
+    rejected = answer_of(need(row, answers.rejected), f"{answers.rejected!r}", tags)
     return build_pair(prompt, chosen, rejected, _with_extras(row, columns.system), origin)
 
 
-def alpaca_format(columns: AlpacaColumns) -> Format:
-    """The alpaca format with the columns of one dataset_info.json entry."""
-    return _format(ALPACA, columns.prompt, partial(convert_alpaca, columns), columns)
+def _convert_sharegpt_kto(
+    columns: SharegptColumns, kto_tag: str, tags: Tags, row: Row, origin: Origin
+) -> BinaryFeedback:
+    """A conversation that ends with the answer that the label judges."""
+    prompt, completion = last_answer(fold(_conversation(columns, tags, row)), f"{columns.messages or _MESSAGES[0]!r}")
+    return build_feedback(prompt, completion, kto_tag, _with_extras(row, columns.system), origin)
 
 
-def sharegpt_format(columns: SharegptColumns, tags: Tags) -> Format:
-    """The sharegpt format with the columns and tags of one dataset_info.json entry."""
-    return _format(SHAREGPT, columns.messages or _MESSAGES[0], partial(convert_sharegpt, columns, tags), columns)
+def alpaca_format(columns: AlpacaColumns, answers: PairColumns | TagColumns) -> Format:
+    """The alpaca format, of pairs or of binary feedback, with the columns of one dataset_info.json entry."""
+    read = (*astuple(columns), *astuple(answers))
+    if isinstance(answers, PairColumns):
+        return _renamed(ALPACA, columns.prompt, partial(_convert_alpaca, columns, answers), read)
+    return _renamed(ALPACA_KTO, columns.prompt, partial(_convert_alpaca_kto, columns, answers), read)
 
 
-def _format(base: Format, prompt: str, convert: partial[PreferencePair], columns: object) -> Format:
-    names = {getattr(columns, name) for name in type(columns).__dataclass_fields__}  # type: ignore[attr-defined]
-    used = frozenset(name for name in names if name)
-    return Format(
-        name=base.name,
-        description=base.description,
-        example=base.example,
+def sharegpt_format(columns: SharegptColumns, answers: PairColumns | str, tags: Tags) -> Format:
+    """The sharegpt format with the columns and tags of one dataset_info.json entry; ``answers`` may be a kto_tag."""
+    prompt = columns.messages or _MESSAGES[0]
+    if isinstance(answers, PairColumns):
+        convert = partial(_convert_sharegpt, columns, answers, tags)
+        return _renamed(SHAREGPT, prompt, convert, (*astuple(columns), *astuple(answers)))
+    judged = partial(_convert_sharegpt_kto, columns, answers, tags)
+    return _renamed(SHAREGPT_KTO, prompt, judged, (*astuple(columns), answers))
+
+
+def _renamed(
+    base: Format, prompt: str, convert: Callable[[Row, Origin], Record], columns: Iterable[str | None]
+) -> Format:
+    return replace(
+        base,
         keys=prompt,
-        columns=used,
+        columns=frozenset(name for name in columns if name),
         matches=lambda row: prompt in row,
         convert=convert,
         detected=False,
@@ -110,10 +153,6 @@ def _is_alpaca(row: Row) -> bool:
 def _is_sharegpt(row: Row) -> bool:
     conversation = any(name in row for name in _MESSAGES)
     return conversation and {"chosen", "rejected"} <= set(row) and not {"prompt", "instruction"} & set(row)
-
-
-def _convert_either(row: Row, origin: Origin) -> PreferencePair:
-    return (SHAREGPT if _is_sharegpt(row) else ALPACA).convert(row, origin)
 
 
 _ALPACA_EXAMPLE: Mapping[str, object] = {
@@ -130,7 +169,7 @@ ALPACA = Format(
     keys="instruction, chosen, rejected",
     columns=frozenset({"instruction", "input", "history", "chosen", "rejected", "system"}),
     matches=_is_alpaca,
-    convert=partial(convert_alpaca, AlpacaColumns()),
+    convert=partial(_convert_alpaca, AlpacaColumns(), PairColumns()),
 )
 
 SHAREGPT = Format(
@@ -144,16 +183,44 @@ SHAREGPT = Format(
     keys="conversations or messages, chosen, rejected",
     columns=frozenset({*_MESSAGES, "chosen", "rejected", "system"}),
     matches=_is_sharegpt,
-    convert=partial(convert_sharegpt, SharegptColumns(), USUAL_TAGS),
+    convert=partial(_convert_sharegpt, SharegptColumns(), PairColumns(), USUAL_TAGS),
 )
+
+ALPACA_KTO = Format(
+    name="alpaca_kto",
+    description="LLaMA-Factory alpaca binary feedback: instruction, input, history, system, output, kto_tag",
+    example={"instruction": "Translate to French.", "input": "Good day", "output": "Bonjour", "kto_tag": True},
+    keys="instruction, output, kto_tag",
+    columns=frozenset({"instruction", "input", "history", "output", "kto_tag", "system"}),
+    matches=lambda row: {"instruction", "kto_tag"} <= set(row),
+    convert=partial(_convert_alpaca_kto, AlpacaColumns(), TagColumns()),
+    gives=BinaryFeedback,
+)
+
+SHAREGPT_KTO = Format(
+    name="sharegpt_kto",
+    description="LLaMA-Factory sharegpt binary feedback: conversations (or messages) that end with the answer, kto_tag",
+    example={
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}],
+        "kto_tag": True,
+    },
+    keys="conversations or messages, kto_tag",
+    columns=frozenset({*_MESSAGES, "kto_tag", "system"}),
+    matches=lambda row: "kto_tag" in row and any(name in row for name in _MESSAGES),
+    convert=partial(_convert_sharegpt_kto, SharegptColumns(), "kto_tag", USUAL_TAGS),
+    gives=BinaryFeedback,
+)
+
+_MEMBERS = (ALPACA_KTO, SHAREGPT_KTO, ALPACA, SHAREGPT)
 
 LLAMAFACTORY = Format(
     name="llamafactory",
-    description="LLaMA-Factory ranking rows, alpaca or sharegpt; a dataset_info.json gives columns and tags",
+    description="LLaMA-Factory rows, alpaca or sharegpt, pairs or kto_tag; a dataset_info.json gives columns and tags",
     example=_ALPACA_EXAMPLE,
-    keys="as alpaca or sharegpt",
-    columns=ALPACA.columns | SHAREGPT.columns,
-    matches=lambda row: _is_alpaca(row) or _is_sharegpt(row),
-    convert=_convert_either,
+    keys="as alpaca, sharegpt, alpaca_kto or sharegpt_kto",
+    columns=ALPACA.columns,
+    matches=lambda row: any(member.matches(row) for member in _MEMBERS),
+    convert=ALPACA.convert,
     detected=False,
+    members=_MEMBERS,
 )

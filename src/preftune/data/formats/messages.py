@@ -121,6 +121,20 @@ def answer_of(value: object, where: str, tags: Tags = USUAL_TAGS) -> Turns:
     return turns_of(value, where, tags, TEXT_OR_MESSAGES)
 
 
+def last_answer(turns: Turns, where: str) -> tuple[Turns, Turns]:
+    """Prompt and answer of one conversation that ends with the assistant's answer."""
+    if not turns or turns[-1].role != "assistant":
+        raise RowFault("roles", f"{where} must end with the assistant's answer: add it or remove the row")
+    return turns[:-1], turns[-1:]
+
+
+def without_prompt(prompt: Turns, answers: Sequence[Turns]) -> list[Turns]:
+    """Answers without the prompt, where all of them repeat it."""
+    size = len(prompt)
+    repeated = all(answer[:size] == prompt for answer in answers)
+    return [answer[size:] if repeated else answer for answer in answers]
+
+
 def fold(turns: Turns) -> Turns:
     """Join neighbours of one role by a blank line (chat templates want roles to alternate)."""
     folded: list[Message] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..records import Message, Origin, PreferencePair
 from .base import Format, Row
+from .build import build_pair, need
 from .messages import text_of
-from .pair import build_pair, need
 
 _RESPONSE_PROMPTS = ("prompt", "instruction", "question", "input")
 _INTEL_PROMPTS = ("question", "input")

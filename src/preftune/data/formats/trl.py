@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import unicodedata
 
-from ..records import Message, Origin, PreferencePair, Turns
+from ..records import Message, Origin, PreferencePair
 from .base import Format, Row, RowFault
+from .build import build_pair, need, text_pair
 from .hh import is_transcript
-from .messages import TEXT_OR_MESSAGES, answer_of, fold, fork, no_preference, text_of, turns_of, type_name
-from .pair import build_pair, need, text_pair
+from .messages import (
+    TEXT_OR_MESSAGES,
+    answer_of,
+    fold,
+    fork,
+    no_preference,
+    text_of,
+    turns_of,
+    type_name,
+    without_prompt,
+)
 
 # With one of these the prompt is elsewhere, and a guess from the common start of the answers would be wrong.
 PROMPT_LIKE = frozenset(
@@ -38,21 +48,14 @@ def _convert(row: Row, origin: Origin) -> PreferencePair:
         return text_pair(*texts, row, origin)
     prompt_turns = turns_of(prompt, "'prompt'", wanted=TEXT_OR_MESSAGES)
     sides = answer_of(chosen, "'chosen'"), answer_of(rejected, "'rejected'")
-    return build_pair(prompt_turns, *_without_prompt(prompt_turns, *sides), row, origin)
+    chosen_turns, rejected_turns = without_prompt(prompt_turns, sides)
+    return build_pair(prompt_turns, chosen_turns, rejected_turns, row, origin)
 
 
 def _plain(value: object, side: str) -> str:
     if not isinstance(value, str):
         raise RowFault("wrong type", f"{side!r} must be text, as 'prompt' is, not {type_name(value)}: mend the row")
     return text_of(value, f"{side!r}")
-
-
-def _without_prompt(prompt: Turns, chosen: Turns, rejected: Turns) -> tuple[Turns, Turns]:
-    """Answers without the prompt, where both repeat it."""
-    size = len(prompt)
-    if chosen[:size] == rejected[:size] == prompt:
-        return chosen[size:], rejected[size:]
-    return chosen, rejected
 
 
 def _implicit(chosen: object, rejected: object, row: Row, origin: Origin) -> PreferencePair:

@@ -1,0 +1,168 @@
+"""A loss ready to use: an objective with its parameters checked, or a weighted sum of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from pydantic import ValidationError
+from torch import Tensor
+
+from ..errors import ConfigError, did_you_mean
+from ..logprobs.types import PairLogprobs
+from .registry import Objective, find_objective
+from .scores import length_desensitized, wpo_weights
+
+Losses = Float[Tensor, " pairs"]
+Extras = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One objective with its parameters, and its weight in the sum."""
+
+    objective: Objective
+    parameters: Mapping[str, Any]
+    weight: float = 1.0
+
+    def terms(self, policy: PairLogprobs, reference: PairLogprobs, margins: Tensor | None) -> tuple[Losses, Extras]:
+        """Losses [pairs], unweighted, and further per-pair values to report."""
+        parameters = dict(self.parameters)
+        alpha, weigh = parameters.pop("ld_alpha", None), parameters.pop("wpo", False)
+        weights = wpo_weights(policy) if weigh else None
+        if alpha is not None:
+            policy, reference = length_desensitized(policy, alpha), length_desensitized(reference, alpha)
+        inputs = {"policy": policy, "reference": reference, "margins": margins}
+        result = self.objective.function(*(inputs[n] for n in self.objective.inputs), **parameters)
+        losses, extras = result if isinstance(result, tuple) else (result, {})
+        return (losses if weights is None else losses * weights), extras
+
+    @property
+    def step_zero(self) -> float | None:
+        """Loss of every pair when the policy equals the reference; None where it depends on the data."""
+        constant = self.objective.step_zero is not None and not self.parameters.get("wpo", False)
+        return self.objective.step_zero(**self.parameters) if constant and self.objective.step_zero else None
+
+    def card(self) -> dict[str, object]:
+        """What a run prints and stores of this part."""
+        return {
+            "name": self.objective.name,
+            "weight": self.weight,
+            "formula": self.objective.formula,
+            "parameters": dict(self.parameters),
+            "source": self.objective.source,
+        }
+
+
+@dataclass(frozen=True)
+class BoundObjective:
+    """``bound(policy, reference) -> losses [pairs]``: the weighted sum of its parts."""
+
+    parts: tuple[Part, ...]
+
+    def __call__(self, policy: PairLogprobs, reference: PairLogprobs, margins: Tensor | None = None) -> Losses:
+        """One loss per pair; the caller alone divides by the number of pairs."""
+        return self.terms(policy, reference, margins)[0]
+
+    def terms(
+        self, policy: PairLogprobs, reference: PairLogprobs, margins: Tensor | None = None
+    ) -> tuple[Losses, Extras]:
+        """Losses [pairs], and further per-pair values to report; in a sum also each part's own loss."""
+        total: Tensor | None = None
+        reported: Extras = {}
+        for part in self.parts:
+            losses, extras = part.terms(policy, reference, margins)
+            total = part.weight * losses if total is None else total + part.weight * losses
+            reported |= extras
+            if len(self.parts) > 1:
+                reported[f"loss/{part.objective.name}"] = losses
+        assert total is not None
+        return total, {name: value.detach() for name, value in reported.items()}
+
+    def rewards(self, policy: PairLogprobs, reference: PairLogprobs) -> PairLogprobs:
+        """The first part's rewards: ``beta * (policy - reference)``, or its own where it has no reference."""
+        first = self.parts[0]
+        if first.objective.rewards is not None:
+            own: PairLogprobs = first.objective.rewards(policy, **first.parameters)
+            return own
+        ratio = policy - reference if self.needs_reference else policy
+        return ratio.derived(self.beta * ratio.chosen, self.beta * ratio.rejected)
+
+    @property
+    def name(self) -> str:
+        """``sigmoid``, or ``sigmoid + 0.2 sft`` for a sum."""
+        if len(self.parts) == 1:
+            return self.parts[0].objective.name
+        return " + ".join(f"{'' if p.weight == 1 else f'{p.weight:g} '}{p.objective.name}" for p in self.parts)
+
+    @property
+    def beta(self) -> float:
+        """Scale of the rewards; 1 for a loss without beta."""
+        return float(self.parts[0].parameters.get("beta", 1.0))
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether any part asks for the reference's log-probs."""
+        return any(p.objective.needs_reference for p in self.parts)
+
+    @property
+    def needs_margins(self) -> bool:
+        """Whether any part asks for the score difference of every pair."""
+        return any(p.objective.needs_margins for p in self.parts)
+
+    @property
+    def needs_token_statistics(self) -> bool:
+        """Whether any part asks for ``log_sum_sq``."""
+        return any(p.parameters.get("wpo", False) for p in self.parts)
+
+    @property
+    def couples_step(self) -> bool:
+        """Whether a loss depends on all pairs of a step."""
+        return any(p.objective.couples == "step" for p in self.parts)
+
+    @property
+    def step_zero(self) -> float | None:
+        """Loss of every pair when the policy equals the reference; None where it depends on the data."""
+        constants = [part.step_zero for part in self.parts]
+        if any(c is None for c in constants):
+            return None
+        return sum(p.weight * c for p, c in zip(self.parts, constants, strict=True) if c is not None)
+
+    def card(self) -> dict[str, object]:
+        """What a run prints and stores of its loss."""
+        only = self.parts[0].card() if len(self.parts) == 1 else {}
+        return {
+            "name": self.name,
+            "formula": only.get("formula") or " + ".join(f"{p.weight:g} * [{p.objective.formula}]" for p in self.parts),
+            "parameters": only.get("parameters", {}),
+            "source": only.get("source") or "; ".join(p.objective.source for p in self.parts),
+            "parts": [p.card() for p in self.parts],
+            "rewards": "beta * log-ratio to the reference" if self.needs_reference else "the loss's own",
+            "step_zero_loss": self.step_zero,
+        }
+
+
+def bind(name: str, *, weight: float = 1.0, **parameters: object) -> BoundObjective:
+    """An objective by name (or import path) with its parameters checked.
+
+    Raises:
+        ConfigError: an unknown name or parameter, or a value out of range.
+    """
+    objective = find_objective(name)
+    try:
+        values = objective.schema(**parameters).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        hint = did_you_mean(key, objective.schema.model_fields) if first["type"] == "extra_forbidden" else ""
+        raise ConfigError(f"objective {name}: '{key}': {first['msg']}{hint}") from None
+    if objective.check is not None:
+        objective.check(**values)
+    return BoundObjective((Part(objective, values, weight),))
+
+
+def weighted_sum(parts: Sequence[BoundObjective]) -> BoundObjective:
+    """The sum of bound objectives, each with its own weight."""
+    return BoundObjective(tuple(p for bound in parts for p in bound.parts))
