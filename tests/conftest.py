@@ -12,7 +12,10 @@ from jaxtyping import install_import_hook
 # Shapes and types in signatures are checked while the tests run.
 install_import_hook(["preftune.logprobs", "preftune.objectives", "preftune.metrics.pairs"], "beartype.beartype")
 
+import torch  # noqa: E402
 from transformers import PreTrainedTokenizerFast  # noqa: E402
+
+torch.set_num_threads(1)  # tiny models are faster so, and the machine may be busy
 
 from made import make_tokenizer, random_group  # noqa: E402
 from preftune.tokens.encode import EncodedGroup  # noqa: E402

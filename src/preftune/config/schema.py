@@ -6,6 +6,7 @@ What is wrong is rejected, never rewritten; a key is here only when something ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from unicodedata import category
 
@@ -26,6 +27,11 @@ def _one_line(text: str) -> str:
     """Paths and names hold no control characters: the system calls they end in would fail far from the key."""
     if any(category(char) in ("Cc", "Cs") for char in text):
         raise ValueError("holds a control character or half a Unicode pair")
+    if text.startswith("~"):
+        try:
+            Path(text).expanduser()
+        except RuntimeError:
+            raise ValueError("starts in the home folder of a user who is not known here") from None
     return text
 
 

@@ -47,7 +47,10 @@ def resolve(source: SourceList, view: View[Any]) -> tuple[tuple[DataFile, ...], 
     files: list[DataFile] = []
     skipped: list[Skipped] = []
     for one in sources:
-        found, left = _resolve_one(one, view)
+        try:
+            found, left = _resolve_one(one, view)
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise DataError(f"{one}: cannot be read: {error.strerror}") from None
         files += found
         skipped += left
     return tuple(files), tuple(skipped)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ModelError
+from ..errors import ModelError, NonFiniteError
 from ..tokens.encode import Completion, EncodedGroup
 from ..tokens.layouts import LAYOUTS, Layout
 from .attention import UnsupportedAttention, attention
@@ -39,10 +39,17 @@ def choose_layout(scorer: CompletionScorer, groups: Sequence[EncodedGroup], want
 
     Raises:
         ModelError: the layout asked for, or every layout, gives other log-probs than the model's own logits.
+        NonFiniteError: the model's own log-probs are NaN or infinite.
     """
     names = PREFERRED if wanted == "auto" else (wanted,)
     failures: list[str] = []
     truth = model_logprobs(scorer, groups)
+    if not bool(truth.isfinite().all()):
+        bad = [g for g in groups if not bool(model_logprobs(scorer, [g]).isfinite().all())]
+        raise NonFiniteError(
+            f"the model's own log-probs of these rows are not finite: {', '.join(str(g.origin) for g in bad)}. Its "
+            "weights hold NaN, infinity or numbers too large for the dtype (model.dtype); nothing was updated"
+        )
     for name in names:
         noise, fault = _check(scorer, name, groups, truth)
         if fault is None:

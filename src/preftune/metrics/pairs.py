@@ -32,6 +32,6 @@ def pair_values(
     return values if reference is None else {**values, "kl_div": policy.chosen - reference.chosen}
 
 
-def accuracy(margin: Float[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+def accuracy(margin: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """1 where the margin is positive, one half where it is zero, else 0."""
     return (margin.sign() + 1) / 2

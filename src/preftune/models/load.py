@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
@@ -96,10 +96,14 @@ def resolve_path(path: str) -> str:
     if path == EMBEDDED_NAME:
         return str(embedded_model_folder(note=lambda _: None))
     folder = Path(path).expanduser()
-    if folder.is_dir():
+    try:
+        is_folder, is_file = folder.is_dir(), folder.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    if is_folder:
         refuse_checkpoint(folder)
         return str(folder)
-    if folder.is_file():
+    if is_file:
         raise ModelError(f"{path} is a file; give the model's folder")
     if path.count("/") != 1 or path.startswith((".", "/", "~")):
         raise ModelError(f"no model folder at {path}")
@@ -107,13 +111,18 @@ def resolve_path(path: str) -> str:
 
 
 def refuse_checkpoint(folder: Path) -> None:
-    """A checkpoint as the start model would make the half-trained model its own reference."""
-    mark = folder / CHECKPOINT_MARK
-    if not mark.is_file():
-        return
-    step = json.loads(mark.read_text(encoding="utf-8")).get("step", "?")
+    """A checkpoint as the start model would make the half-trained model its own reference.
+
+    Raises:
+        ModelError: ``folder`` is one, or cannot be read.
+    """
+    try:
+        if not (folder / CHECKPOINT_MARK).is_file():
+            return
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
     raise ModelError(
-        f"{folder} is a training checkpoint (step {step}). As the start model it would become its own reference. "
+        f"{folder} is a training checkpoint. As the start model it would become its own reference. "
         "To go on with that run, start it again with the same output_dir (train.resume: auto). To start a new stage "
         "from a finished run, give the run's output folder"
     )
@@ -157,21 +166,51 @@ def _without_dropout(config: Any) -> dict[str, Any]:
     return rates
 
 
+def refuse_misfit(model: PreTrainedModel, largest_token: int, longest: int) -> None:
+    """A token without an embedding, or a position that the model has none for, would fail far from its cause.
+
+    ``largest_token`` is an id, ``longest`` the tokens of the longest prompt plus answer.
+
+    Raises:
+        ModelError: the tokenizer or ``data.max_length`` does not fit the model.
+    """
+    embeddings = len(model.get_input_embeddings().weight)  # type: ignore[arg-type]
+    if largest_token >= embeddings:
+        raise ModelError(
+            f"the tokenizer writes token {largest_token}, but the model has embeddings for {embeddings} tokens only: "
+            "they do not belong together"
+        )
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise ModelError(
+            f"the longest prompt and answer have {longest} tokens, but the model has {positions} positions: "
+            f"set data.max_length: {positions}"
+        )
+
+
 @contextmanager
-def _said(what: str) -> Iterator[None]:
-    """Loading errors in one sentence, and no progress bars of the library's own on the terminal."""
+def quiet() -> Iterator[None]:
+    """No progress bars and notices of the library's own on the terminal."""
     bars, verbosity = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()
     hf_logging.set_verbosity_error()
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ModelError(f"{what} cannot be loaded: {lines[0] if lines else type(error).__name__}") from None
     finally:
         hf_logging.set_verbosity(verbosity)
         if bars:
             hf_logging.enable_progress_bar()
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Loading errors in one sentence."""
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ModelError(f"{what} cannot be loaded: {lines[0] if lines else type(error).__name__}") from None
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -29,6 +29,8 @@ _OWN: dict[str, Advice] = {
     "orpo": Advice(0.05, 1.0, 0.1, "ORPO's lambda: 0.05-0.1 for 7B, 0.5-1 for small models (its author)"),
     "cpo": Advice(0.05, 0.2, 0.1, "CPO's paper: 0.1"),
     "dpop": Advice(0.1, 0.5, 0.3, "DPO-Positive's paper: 0.3"),
+    "kto": Advice(0.05, 0.3, 0.1, "KTO: 0.1; smaller beta wants a smaller learning rate"),
+    "bco": Advice(0.005, 0.1, 0.01, "BCO's paper: 0.01"),
     "nca_pair": Advice(0.001, 0.1, 0.01, "NCA's paper: 0.01"),
     "bco_pair": Advice(0.005, 0.1, 0.01, "BCO's paper: 0.01"),
     "sppo_hard": Advice(0.0005, 0.1, 0.001, "SPPO's paper: 0.001"),
@@ -36,7 +38,7 @@ _OWN: dict[str, Advice] = {
 }
 _LIKE_DPO = {
     *("sigmoid", "robust", "hinge", "exo_pair", "apo_zero", "apo_down"),
-    *("rdpo", "rpo", "odpo", "aot", "aot_unpaired"),
+    *("rdpo", "rpo", "odpo", "aot", "aot_unpaired", "plackett_luce"),
 }
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ..errors import ConfigError, did_you_mean
-from ..logprobs.types import PairLogprobs
-from .registry import Objective, find_objective
+from ..logprobs.types import Logprobs, PairLogprobs
+from .registry import DataKind, Objective, find_objective
 from .scores import length_desensitized, wpo_weights
 
 Losses = Float[Tensor, " pairs"]
@@ -27,12 +27,12 @@ class Part:
     parameters: Mapping[str, Any]
     weight: float = 1.0
 
-    def terms(self, policy: PairLogprobs, reference: PairLogprobs, margins: Tensor | None) -> tuple[Losses, Extras]:
+    def terms(self, policy: Logprobs, reference: Logprobs, margins: Tensor | None) -> tuple[Losses, Extras]:
         """Losses [pairs], unweighted, and further per-pair values to report."""
         parameters = dict(self.parameters)
         alpha, weigh = parameters.pop("ld_alpha", None), parameters.pop("wpo", False)
-        weights = wpo_weights(policy) if weigh else None
-        if alpha is not None:
+        weights = wpo_weights(policy) if weigh and isinstance(policy, PairLogprobs) else None
+        if alpha is not None and isinstance(policy, PairLogprobs) and isinstance(reference, PairLogprobs):
             policy, reference = length_desensitized(policy, alpha), length_desensitized(reference, alpha)
         inputs = {"policy": policy, "reference": reference, "margins": margins}
         result = self.objective.function(*(inputs[n] for n in self.objective.inputs), **parameters)
@@ -62,13 +62,11 @@ class BoundObjective:
 
     parts: tuple[Part, ...]
 
-    def __call__(self, policy: PairLogprobs, reference: PairLogprobs, margins: Tensor | None = None) -> Losses:
+    def __call__(self, policy: Logprobs, reference: Logprobs, margins: Tensor | None = None) -> Losses:
         """One loss per pair; the caller alone divides by the number of pairs."""
         return self.terms(policy, reference, margins)[0]
 
-    def terms(
-        self, policy: PairLogprobs, reference: PairLogprobs, margins: Tensor | None = None
-    ) -> tuple[Losses, Extras]:
+    def terms(self, policy: Logprobs, reference: Logprobs, margins: Tensor | None = None) -> tuple[Losses, Extras]:
         """Losses [pairs], and further per-pair values to report; in a sum also each part's own loss."""
         total: Tensor | None = None
         reported: Extras = {}
@@ -81,7 +79,7 @@ class BoundObjective:
         assert total is not None
         return total, {name: value.detach() for name, value in reported.items()}
 
-    def rewards(self, policy: PairLogprobs, reference: PairLogprobs) -> PairLogprobs:
+    def pair_rewards(self, policy: PairLogprobs, reference: PairLogprobs) -> PairLogprobs:
         """The first part's rewards: ``beta * (policy - reference)``, or its own where it has no reference."""
         first = self.parts[0]
         if first.objective.rewards is not None:
@@ -106,6 +104,16 @@ class BoundObjective:
     def needs_reference(self) -> bool:
         """Whether any part asks for the reference's log-probs."""
         return any(p.objective.needs_reference for p in self.parts)
+
+    @property
+    def data(self) -> DataKind:
+        """Which records the loss judges."""
+        return self.parts[0].objective.data
+
+    @property
+    def needs_mismatched(self) -> bool:
+        """Whether any part asks for mismatched answers."""
+        return any(p.objective.mismatched for p in self.parts)
 
     @property
     def needs_margins(self) -> bool:
@@ -164,5 +172,40 @@ def bind(name: str, *, weight: float = 1.0, **parameters: object) -> BoundObject
 
 
 def weighted_sum(parts: Sequence[BoundObjective]) -> BoundObjective:
-    """The sum of bound objectives, each with its own weight."""
-    return BoundObjective(tuple(p for bound in parts for p in bound.parts))
+    """The sum of bound objectives, each with its own weight.
+
+    Raises:
+        ConfigError: they judge different kinds of records.
+    """
+    total = BoundObjective(tuple(p for bound in parts for p in bound.parts))
+    kinds = {p.objective.name: p.objective.data for p in total.parts}
+    if len(set(kinds.values())) > 1:
+        needs = ", ".join(f"{name} needs {kind}" for name, kind in kinds.items())
+        raise ConfigError(f"these objectives cannot be summed, because they judge different data: {needs}")
+    return total
+
+
+def with_class_weights(bound: BoundObjective, desirable: int, undesirable: int) -> BoundObjective:
+    """Fill in class weights that were left to be computed from the counts of liked and disliked answers.
+
+    The weighted share of liked to disliked answers is brought into 1 to 4/3, the range that KTO's authors advise,
+    by raising the weight of one class; no weight goes above 10.
+    """
+    computed = class_weights(desirable, undesirable)
+    parts = []
+    for part in bound.parts:
+        names = ("desirable_weight", "undesirable_weight")
+        given = {n: part.parameters[n] for n in names if n in part.parameters}
+        filled = {n: w for n, w in zip(names, computed, strict=True) if n in given and given[n] is None}
+        # One weight given and one not: the given one stands, the other stays at 1.
+        values = filled if len(filled) == len(given) else dict.fromkeys(filled, 1.0)
+        parts.append(Part(part.objective, {**part.parameters, **values}, part.weight))
+    return BoundObjective(tuple(parts))
+
+
+def class_weights(desirable: int, undesirable: int, *, largest: float = 10.0) -> tuple[float, float]:
+    """Weights of liked and disliked answers from their counts; see ``with_class_weights``."""
+    share = max(desirable, 1) / max(undesirable, 1)
+    if share < 1:
+        return min(1 / share, largest), 1.0
+    return 1.0, min(max(1.0, share * 3 / 4), largest)

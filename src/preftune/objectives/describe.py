@@ -16,6 +16,8 @@ reference, `margin` is c - r; s_c and s_r are scores of the log-ratios under an 
 itself).
 """
 
+_NEEDS = {"pairs": "pairs", "feedback": "answers that were liked or not", "rankings": "rankings of answers"}
+
 
 def listed() -> str:
     """One line per objective: name and what it is."""
@@ -48,7 +50,7 @@ def markdown() -> str:
 
 def _facts(objective: Objective) -> Iterator[tuple[str, str]]:
     yield "source", objective.source
-    yield "needs", "pairs with score differences" if objective.needs_margins else "pairs"
+    yield "needs", "pairs with score differences" if objective.needs_margins else _NEEDS[objective.data]
     yield "reference", "yes" if objective.needs_reference else "no; rewards are the loss's own"
     constant = objective.bind_step_zero()
     yield "loss at step 0", "depends on the data" if constant is None else f"{constant:.6g} with the defaults"

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ..errors import ConfigError, did_you_mean
+from ..logprobs.types import FeedbackLogprobs, PairLogprobs, RankingLogprobs
 
 Positive = Annotated[float, Gt(0)]
 """A number above 0."""
@@ -23,9 +24,15 @@ Probability = Annotated[float, Ge(0), Lt(0.5)]
 
 LossFunction = Callable[..., Any]
 """Log-probs in; one loss per pair out, alone or with a dict of further per-pair values to report."""
-StepZero = Callable[..., float]
+StepZero = Callable[..., float | None]
 Rewards = Callable[..., Any]
 Couples = Literal["pair", "step"]
+DataKind = Literal["pairs", "feedback", "rankings"]
+_KINDS: dict[object, DataKind] = {
+    PairLogprobs: "pairs",
+    FeedbackLogprobs: "feedback",
+    RankingLogprobs: "rankings",
+}
 
 _INPUTS = ("policy", "reference", "margins")
 _TOKEN_OPTIONS: dict[str, tuple[Any, Any, str]] = {
@@ -58,11 +65,22 @@ class Objective:
     """Whether ``ld_alpha`` and ``wpo`` apply."""
     check: Callable[..., None] | None = None
     """Raises ConfigError where parameters do not go together."""
+    mismatched: bool = False
+    """Whether unpaired data need a mismatched answer per prompt (KTO's KL estimate)."""
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Which of policy, reference and margins (score differences) the function asks for."""
         return tuple(n for n in inspect.signature(self.function).parameters if n in _INPUTS)
+
+    @property
+    def data(self) -> DataKind:
+        """Which records the function judges, from the type of its ``policy`` argument; pairs where it has none."""
+        try:
+            hint = get_type_hints(self.function).get("policy", PairLogprobs)
+        except NameError:  # a user's annotation that only a type checker can resolve
+            hint = PairLogprobs
+        return _KINDS.get(hint, "pairs")
 
     @property
     def needs_reference(self) -> bool:
@@ -126,11 +144,13 @@ def objective(
     couples: Couples = "pair",
     token_options: bool = False,
     check: Callable[..., None] | None = None,
+    mismatched: bool = False,
 ) -> Callable[[LossFunction], LossFunction]:
     """Register a function as an objective."""
 
     def register(function: LossFunction) -> LossFunction:
-        OBJECTIVES[name] = Objective(name, function, source, formula, step_zero, rewards, couples, token_options, check)
+        options = (step_zero, rewards, couples, token_options, check, mismatched)
+        OBJECTIVES[name] = Objective(name, function, source, formula, *options)
         return function
 
     return register

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
-from ..data import DataReport, PreferencePair, load_pairs, overlap, split_by_prompt
+from ..data import DataReport, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
 from ..data.embedded import embedded_preferences
 from ..data.report import list_bad_rows
 from ..errors import DataError
+from ..objectives import BoundObjective
 from ..runs.display import Reporter
 from ..tokens.chat import Template, build_template
-from ..tokens.encode import EncodedGroup, EncodingReport, encode_pairs
+from ..tokens.encode import EncodedGroup, EncodingReport, encode_feedback, encode_pairs, encode_rankings
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,14 @@ class RunData:
     encoding: dict[str, EncodingReport]
 
     def fingerprint(self) -> dict[str, str]:
-        """Hashes over each side's pairs in their order: a resumed run must see the same ones."""
+        """Hashes over each side's records in their order: a resumed run must see the same ones."""
         return {"training_data": _fingerprint(self.train), "held_out_data": _fingerprint(self.held_out)}
+
+    @property
+    def labels(self) -> tuple[bool, ...] | None:
+        """Liked or not, for every training record of binary feedback; None for other records."""
+        found = tuple(g.label for g in self.train if g.label is not None)
+        return found if len(found) == len(self.train) else None
 
     def to_json(self) -> dict[str, object]:
         """What ``data_report.json`` holds."""
@@ -59,64 +67,76 @@ class RunData:
         }
 
 
-def _fingerprint(groups: Iterable[EncodedGroup]) -> str:
-    """Hash over the tokens, weights and margins of the pairs."""
+def _fingerprint(groups: Sequence[EncodedGroup]) -> str:
+    """Hash over tokens, labels, weights and margins."""
     digest = blake2b(digest_size=16)
     for group in groups:
-        digest.update(b"".join(group.sequence_ids) + repr((group.weight, group.margin)).encode())
+        digest.update(b"".join(group.sequence_ids))
+        digest.update(f"{group.label}|{group.weight}|{group.margin}".encode())
     return digest.hexdigest()
 
 
-def read_data(config: Config, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> RunData:
-    """Read, split and encode; more rows lost than ``data.max_bad_rows`` is one error that lists them.
+def read_data(
+    config: Config, objective: BoundObjective, tokenizer: PreTrainedTokenizerBase, reporter: Reporter
+) -> RunData:
+    """Read the records that the objective judges, split and encode them, and account for every row that is lost.
 
     Raises:
-        DataError, TemplateError: see the message.
+        DataError, TemplateError: see the message; more rows lost than ``data.max_bad_rows`` is one of them.
     """
     template = build_template(tokenizer, config.data.template)
-    reports, train, held_out = _read(config, reporter)
+    reports, train, held_out = _read(config, objective, reporter)
     encoded, encoding = {}, {}
-    for side, pairs in (("train", train), ("eval", held_out)):
-        groups, report = encode_pairs(
-            pairs, template, max_length=config.data.max_length, truncation=config.data.truncation
-        )
-        encoded[side], encoding[side] = groups, report
+    for side, records in (("train", train), ("eval", held_out)):
+        encoded[side], encoding[side] = _encode(config, objective, template, records)
     data = RunData(encoded["train"], encoded["eval"], template, reports, encoding)
     _refuse_unencodable(config, data)
-    _report(config, data, reporter)
+    _report(config, objective, data, reporter)
     return data
 
 
+def _encode(
+    config: Config, objective: BoundObjective, template: Template, records: Sequence[Any]
+) -> tuple[list[EncodedGroup], EncodingReport]:
+    options: dict[str, Any] = {"max_length": config.data.max_length, "truncation": config.data.truncation}
+    if objective.data == "feedback":
+        mismatched = objective.needs_mismatched and bool(records)
+        return encode_feedback(records, template, mismatched=mismatched, **options)
+    encode = encode_rankings if objective.data == "rankings" else encode_pairs
+    return encode(records, template, **options)
+
+
 def _read(
-    config: Config, reporter: Reporter
-) -> tuple[dict[str, DataReport], Sequence[PreferencePair], Sequence[PreferencePair]]:
-    section = config.data
-    loaded = load_pairs(
-        _paths(section.train),
-        format=section.format,
-        max_bad_rows=section.max_bad_rows,
-        max_samples=section.max_samples,
-        seed=config.train.seed,
-        rankings=section.rankings,
-        margin_threshold=section.margin_threshold,
-    )
+    config: Config, objective: BoundObjective, reporter: Reporter
+) -> tuple[dict[str, DataReport], Sequence[Any], Sequence[Any]]:
+    section, seed = config.data, config.train.seed
+    records, report = _load(config, objective, section.train, max_samples=section.max_samples, seed=seed)
     if section.eval is None:
-        train, held_out = split_by_prompt(loaded.pairs, eval_fraction=section.eval_fraction, seed=config.train.seed)
-        return {"train": loaded.report}, train, held_out
-    evaluated = load_pairs(
-        _paths(section.eval),
-        format=section.format,
-        max_bad_rows=section.max_bad_rows,
-        rankings=section.rankings,
-        margin_threshold=section.margin_threshold,
-    )
-    shared = overlap(loaded.pairs, evaluated.pairs)
+        train, held_out = split_by_prompt(records, eval_fraction=section.eval_fraction, seed=seed)
+        return {"train": report}, train, held_out
+    evaluated, eval_report = _load(config, objective, section.eval)
+    shared = overlap(records, evaluated)
     if shared:
         reporter.warn(
-            f"{len(shared)} of {len(evaluated.pairs)} held-out pairs have a prompt that is also in the training data "
+            f"{len(shared)} of {len(evaluated)} held-out records have a prompt that is also in the training data "
             f"(first: {shared[0].origin}); held-out numbers will look too good"
         )
-    return {"train": loaded.report, "eval": evaluated.report}, loaded.pairs, evaluated.pairs
+    return {"train": report, "eval": eval_report}, records, evaluated
+
+
+def _load(
+    config: Config, objective: BoundObjective, source: str | Sequence[str], **options: Any
+) -> tuple[Sequence[Any], DataReport]:
+    section, paths = config.data, _paths(source)
+    options |= {"format": section.format, "max_bad_rows": section.max_bad_rows}
+    if objective.data == "feedback":
+        feedback = load_feedback(paths, **options)
+        return feedback.records, feedback.report
+    if objective.data == "rankings":
+        rankings = load_rankings(paths, **options)
+        return rankings.records, rankings.report
+    pairs = load_pairs(paths, rankings=section.rankings, margin_threshold=section.margin_threshold, **options)
+    return pairs.pairs, pairs.report
 
 
 def _paths(source: str | Sequence[str]) -> list[str | Path]:
@@ -133,21 +153,18 @@ def _refuse_unencodable(config: Config, data: RunData) -> None:
             f"Mend them, or leave them out with data.max_bad_rows: {unreadable + len(bad)}"
         )
     if not data.train:
-        dropped = [row for report in data.encoding.values() for row in report.dropped]
-        raise DataError(f"no pair is left to train on after truncation:\n{list_bad_rows(dropped)}")
+        dropped = [row for report in data.encoding.values() for row in (*report.bad, *report.dropped)]
+        raise DataError(f"nothing is left to train on after truncation:\n{list_bad_rows(dropped)}")
 
 
-def _report(config: Config, data: RunData, reporter: Reporter) -> None:
+def _report(config: Config, objective: BoundObjective, data: RunData, reporter: Reporter) -> None:
+    sides = {"pairs": ("chosen", "rejected"), "feedback": ("answers",), "rankings": ("answers",)}[objective.data]
     for side, report in data.encoding.items():
         if report.pairs or report.dropped:
             name = "training" if side == "train" else "held out"
-            reporter.note(f"{name}: {report.sentence(config.data.max_length)}")
-    lost = _cut_share(data.encoding.values())
-    if lost > 0.05:
-        reporter.warn(f"{lost:.0%} of the pairs had an answer cut: raise data.max_length, or use data.truncation: drop")
-
-
-def _cut_share(reports: Iterable[EncodingReport]) -> float:
-    reports = list(reports)
-    pairs = sum(r.pairs for r in reports)
-    return sum(max(r.chosen_cut, r.rejected_cut) for r in reports) / pairs if pairs else 0.0
+            reporter.note(f"{name}: {report.sentence(config.data.max_length, sides)}")
+    total = sum(r.pairs for r in data.encoding.values())
+    cut = sum(max((r.cut[s] for s in sides), default=0) for r in data.encoding.values())
+    if total and cut / total > 0.05:
+        share = f"{cut / total:.0%}"
+        reporter.warn(f"{share} of the records had an answer cut: raise data.max_length, or set data.truncation: drop")

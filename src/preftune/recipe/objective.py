@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..config import Config
 from ..errors import ConfigError, DataError
-from ..objectives import BoundObjective, bind, weighted_sum
+from ..objectives import BoundObjective, bind, weighted_sum, with_class_weights
 from .data import RunData
 
 
@@ -25,11 +25,11 @@ def build_objective(config: Config) -> BoundObjective:
     return objective
 
 
-def require_margins(objective: BoundObjective, data: RunData) -> None:
-    """Every pair must bring the columns that the loss asks for, and none that it cannot honour.
+def fit_to_data(objective: BoundObjective, data: RunData) -> BoundObjective:
+    """The loss with what it takes from the data: class weights; and a check that the data have what it asks for.
 
     Raises:
-        DataError: naming the first pairs without a usable margin, or with a weight.
+        DataError: records lack a usable margin, bring a weight that cannot be honoured, or are of one class only.
     """
     groups = [*data.train, *data.held_out]
     if objective.needs_margins:
@@ -39,10 +39,20 @@ def require_margins(objective: BoundObjective, data: RunData) -> None:
                 f"objective {objective.name} needs a score difference above 0 for every pair (column margin, or "
                 f"score_chosen and score_rejected); {len(bad)} pairs have none, the first at {bad[0].origin}"
             )
-    if objective.couples_step:
+    if objective.couples_step and objective.data == "pairs":
         weighted = [g for g in groups if g.weight != 1.0]
         if weighted:
             raise DataError(
                 f"objective {objective.name} compares whole distributions, so a pair's weight cannot be honoured; "
                 f"{len(weighted)} pairs have one, the first at {weighted[0].origin}"
             )
+    return objective if objective.data != "feedback" else _with_classes(objective, data)
+
+
+def _with_classes(objective: BoundObjective, data: RunData) -> BoundObjective:
+    liked = sum(data.labels or ())
+    disliked = len(data.train) - liked
+    if not liked or not disliked:
+        missing = "liked" if not liked else "disliked"
+        raise DataError(f"objective {objective.name} needs liked and disliked answers; there is no {missing} one")
+    return with_class_weights(objective, liked, disliked)

@@ -10,6 +10,7 @@ from .. import __version__
 from ..config import Config
 from ..logprobs.scorer import causal_lm
 from ..metrics.diagnose import Verdict, verdict
+from ..models.load import quiet
 from ..runs.atomic import as_run_folder_error, atomic_files, atomic_write
 from ..runs.curves import draw_curves
 from ..runs.directory import RunDirectory, write_json
@@ -94,7 +95,7 @@ def write_results(
 def _columns(base: Sequence[Column], history: Sequence[Row], prefix: str) -> tuple[Column, ...]:
     """The usual columns that this objective fills (kl_div needs a reference), then what it reports besides."""
     rows = [row for row in history if f"{prefix}loss" in row and (row["step"] > 0 or prefix)]
-    present = set().union(*rows) if rows else {c.name for c in base}
+    present = set(rows[0]).intersection(*rows) if rows else {c.name for c in base}
     own = sorted(present - {c.name for c in base})
     usual = [c for c in base if c.name in present]
     return columns_with([Column(n, "nats", "reported by the objective, mean over pairs") for n in own], usual)
@@ -107,7 +108,7 @@ def _subtitle(config: Config, plan: Plan, data: RunData) -> str:
 
 def save_model(policy: Policy, root: Path) -> None:
     """Adapter or model with tokenizer and chat template, each file in one step."""
-    with as_run_folder_error(root), atomic_files(root) as folder:
+    with as_run_folder_error(root), quiet(), atomic_files(root) as folder:
         if policy.is_adapter:
             save_adapter(policy, folder)
         else:

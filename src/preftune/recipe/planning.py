@@ -32,7 +32,9 @@ class Plan:
 
 def sampler(config: Config, data: RunData) -> Sampler:
     """The order of the training pairs."""
-    return Sampler(len(data.train), config.train.pairs_per_step, config.train.seed, config.train.shuffle)
+    train = config.train
+    strata = data.labels if train.shuffle else None
+    return Sampler(len(data.train), train.pairs_per_step, train.seed, train.shuffle, strata)
 
 
 def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObjective, choice: LayoutChoice) -> Plan:

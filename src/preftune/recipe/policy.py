@@ -16,7 +16,16 @@ from ..errors import ModelError
 from ..logprobs.reference import weights_hash
 from ..logprobs.scorer import CompletionScorer, causal_lm
 from ..logprobs.verify import LayoutChoice, choose_layout
-from ..models.load import Precision, load_base, pick_device, pick_precision, refuse_checkpoint, resolve_path, trainable
+from ..models.load import (
+    Precision,
+    load_base,
+    pick_device,
+    pick_precision,
+    refuse_checkpoint,
+    refuse_misfit,
+    resolve_path,
+    trainable,
+)
 from ..models.lora import ADAPTER_CONFIG, add_lora, base_of_adapter, is_adapter, load_adapter
 from ..models.memory import auto_token_budget
 from ..tokens.encode import EncodedGroup
@@ -130,7 +139,14 @@ def adapter_hash(folder: str | None) -> str | None:
 
 
 def check_layout(config: Config, policy: Policy, groups: Sequence[EncodedGroup]) -> LayoutChoice:
-    """The layout of the run, proved on three of its own short groups."""
+    """The layout of the run, proved on three of its own short groups.
+
+    Raises:
+        ModelError: some text does not fit the model, or no layout is exact.
+        NonFiniteError: the model's own log-probs are NaN or infinite.
+    """
+    largest = max(int(ids.max()) for g in groups for ids in (g.prompt, *(c.ids for c in g.completions)) if len(ids))
+    refuse_misfit(causal_lm(policy.scorer.model), largest, max(g.longest for g in groups))
     few = sorted(groups, key=lambda g: g.longest)[:3]
     return choose_layout(policy.scorer, few, config.train.layout)
 

@@ -26,7 +26,7 @@ from ..train.state import Progress, check_checkpoint, read_checkpoint, stored_se
 from ..train.step import Method
 from .data import RunData, read_data
 from .hooks import RunHooks, stop_signals
-from .objective import build_objective, require_margins
+from .objective import build_objective, fit_to_data
 from .outputs import begin_record, end_record, write_results
 from .planning import Plan, card_lines, make_plan, sampler
 from .policy import Policy, Source, check_layout, load_policy, token_budget
@@ -102,11 +102,11 @@ def prepare(config: Config, reporter: Reporter) -> Prepared:
         revision=config.model.revision,
         trust_remote_code=config.model.trust_remote_code,
     )
-    data = read_data(config, tokenizer, reporter)
-    require_margins(objective, data)
+    data = read_data(config, objective, tokenizer, reporter)
+    objective = fit_to_data(objective, data)
     policy = load_policy(config, source, tokenizer)
     policy.scorer.token_statistics = objective.needs_token_statistics
-    choice = check_layout(config, policy, data.train)
+    choice = check_layout(config, policy, [*data.train, *data.held_out])
     return Prepared(config, data, policy, objective, choice, make_plan(config, data, policy, objective, choice))
 
 

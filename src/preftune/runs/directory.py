@@ -125,8 +125,8 @@ class RunDirectory:
         A folder that holds nothing but the lock at the end (the input was refused before ``claim``) is removed
         together with the parents made for it. Raises RunFolderError where another process owns it.
         """
-        made = _missing(self.run_dir)
         with as_run_folder_error(self.root):
+            made = _missing(self.run_dir)
             self.run_dir.mkdir(parents=True, exist_ok=True)
         try:
             with held(self.lock_file):

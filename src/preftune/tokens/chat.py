@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from jinja2.exceptions import TemplateError as JinjaError
 
@@ -15,6 +16,8 @@ from ..errors import TemplateError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Kind = Literal["chat", "text"]
 
 _SENTINEL = "preftune-probe-7f3a"
 
@@ -30,22 +33,27 @@ class Piece:
 Pieces = tuple[Piece, ...]
 
 
-class Template(Protocol):
+class Template(ABC):
     """How turns become tokens."""
 
     name: str
 
-    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
-        """Token ids of the prompt (with its generation header), and of both answers.
+    @abstractmethod
+    def encode(self, prompt: Turns, answers: Sequence[Turns], kind: Kind) -> tuple[Sequence[int], list[Pieces]]:
+        """Token ids of the prompt (with its generation header), and of each answer after it.
 
         Raises:
-            TemplateError: the pair cannot be rendered so that the answer is located exactly.
+            TemplateError: they cannot be rendered so that the answers are located exactly.
         """
-        ...
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """Hash of everything that changes how a text becomes tokens."""
-        ...
+
+    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
+        """Token ids of a pair's prompt, chosen and rejected answer."""
+        prompt, (chosen, rejected) = self.encode(pair.prompt, (pair.chosen, pair.rejected), pair.kind)
+        return prompt, chosen, rejected
 
 
 def build_template(tokenizer: PreTrainedTokenizerBase, choice: str = "auto") -> Template:
@@ -104,7 +112,7 @@ class Encoder:
         return out
 
 
-class ChatTemplate:
+class ChatTemplate(Template):
     """A chat template, probed once for what it writes around an answer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str | None) -> None:
@@ -151,17 +159,13 @@ class ChatTemplate:
             raise TemplateError(f"{self.name} refuses this conversation: {error}") from None
         return str(text)
 
-    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
-        prompt = self._text(pair.prompt, True)
-        ids = self._encoder.ids(prompt)
+    def encode(self, prompt: Turns, answers: Sequence[Turns], kind: Kind) -> tuple[Sequence[int], list[Pieces]]:  # noqa: ARG002
+        text = self._text(prompt, True)
+        ids = self._encoder.ids(text)
         bos = self._encoder.bos_id
         if bos is not None and ids[:2] == [bos, bos]:
             raise TemplateError("the rendered prompt starts with two BOS tokens; remove the one written in the data")
-        return (
-            ids,
-            self._answer(pair.prompt, prompt, ids, pair.chosen),
-            self._answer(pair.prompt, prompt, ids, pair.rejected),
-        )
+        return ids, [self._answer(prompt, text, ids, answer) for answer in answers]
 
     def _answer(self, turns: Turns, prompt: str, prompt_ids: Sequence[int], answer: Turns) -> Pieces:
         """Encode the turns after the prompt; only assistant turns are scored."""
@@ -196,7 +200,7 @@ class ChatTemplate:
 _LABEL = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant:", "system": "", "tool": "\n\nTool: "}
 
 
-class PlainTemplate:
+class PlainTemplate(Template):
     """No template: text rows as they are (``prompt + answer``); conversations as a Human/Assistant transcript.
 
     ``explicit`` is false where ``auto`` fell back to it: then conversations are refused, since a transcript
@@ -211,16 +215,16 @@ class PlainTemplate:
     def fingerprint(self) -> str:
         return sha256(b"plain-v1").hexdigest()
 
-    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
-        if pair.kind == "text":
-            prompt, answers = pair.prompt[0].content if pair.prompt else "", (pair.chosen, pair.rejected)
+    def encode(self, prompt: Turns, answers: Sequence[Turns], kind: Kind) -> tuple[Sequence[int], list[Pieces]]:
+        if kind == "text":
+            text = prompt[0].content if prompt else ""
             texts = [[(turns[0].content, True)] for turns in answers]
         else:
             self._refuse_unasked()
-            prompt = "".join(self._turn(m) for m in pair.prompt) + _LABEL["assistant"]
-            texts = [self._transcript(turns) for turns in (pair.chosen, pair.rejected)]
-        ids = self._prompt_ids(prompt)
-        return ids, self._answer(prompt, ids, texts[0]), self._answer(prompt, ids, texts[1])
+            text = "".join(self._turn(m) for m in prompt) + _LABEL["assistant"]
+            texts = [self._transcript(turns) for turns in answers]
+        ids = self._prompt_ids(text)
+        return ids, [self._answer(text, ids, answer) for answer in texts]
 
     def _refuse_unasked(self) -> None:
         if not self._explicit:

@@ -1,8 +1,9 @@
-"""Encode preference pairs: prompt and answers as token ids, with the truncation counted and listed."""
+"""Encode records: prompt and answers as token ids, with the truncation counted and listed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -11,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.records import BadRow, Message, Origin, PreferencePair
-from ..errors import TemplateError
+from ..data.records import BadRow, BinaryFeedback, Message, Origin, PreferencePair, Ranking, Record, Turns
+from ..errors import DataError, TemplateError
 from .chat import Piece, Template
 
 IntArray = NDArray[np.int32]
@@ -48,6 +49,8 @@ class EncodedGroup:
     category: str | None = None
     weight: float = 1.0
     margin: float | None = None
+    label: bool | None = None
+    """Of binary feedback: whether the first completion was liked."""
 
     @cached_property
     def sequence_ids(self) -> tuple[bytes, ...]:
@@ -70,23 +73,24 @@ def _hash(prompt: IntArray, completion: Completion) -> bytes:
 
 @dataclass
 class EncodingReport:
-    """What encoding and truncation did, in pairs. ``bad`` rows could not be encoded; ``dropped`` ones did not fit."""
+    """What encoding and truncation did, in records. ``bad`` ones could not be encoded, ``dropped`` ones did not fit.
+
+    ``cut`` counts shortened prompts and answers by name: prompts, chosen, rejected (pairs) or answers.
+    """
 
     pairs: int = 0
-    prompts_cut: int = 0
-    chosen_cut: int = 0
-    rejected_cut: int = 0
+    cut: Counter[str] = field(default_factory=Counter)
     longest: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
     bad: list[BadRow] = field(default_factory=list)
     dropped: list[BadRow] = field(default_factory=list)
 
-    def sentence(self, max_length: int) -> str:
+    def sentence(self, max_length: int, sides: Sequence[str] = ("chosen", "rejected")) -> str:
         """One line for a person, with counts per side."""
-        cut = f"prompts cut {self.prompts_cut}, chosen cut {self.chosen_cut}, rejected cut {self.rejected_cut}"
+        cut = ", ".join(f"{name} cut {self.cut[name]}" for name in ("prompts", *sides))
         return (
-            f"{self.pairs} pairs, {self.prompt_tokens:,} prompt and {self.answer_tokens:,} answer tokens, "
+            f"{self.pairs} records, {self.prompt_tokens:,} prompt and {self.answer_tokens:,} answer tokens, "
             f"longest {self.longest} of {max_length}; {cut}, dropped {len(self.dropped)}"
         )
 
@@ -97,7 +101,18 @@ class EncodingReport:
             name: [{"file": b.origin.file, "row": b.origin.row, "reason": b.reason} for b in getattr(self, name)]
             for name in ("bad", "dropped")
         }
-        return {**counts, **lists}
+        return {**counts, "cut": dict(self.cut), **lists}
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A record with the answers that are encoded for it, and what their cuts are counted as."""
+
+    record: Record
+    answers: tuple[Turns, ...]
+    sides: tuple[str, ...]
+    distinct: bool
+    """Whether equal answers leave nothing to learn."""
 
 
 def encode_pairs(
@@ -110,12 +125,70 @@ def encode_pairs(
     header; the prompt keeps at least half of the window, and what is left of the window bounds both answers.
     ``drop`` leaves out every pair that does not fit.
     """
+    items = (_Item(p, p.completions, ("chosen", "rejected"), True) for p in pairs)
+    return _encode_all(items, template, max_length, truncation)
+
+
+def encode_rankings(
+    rankings: Iterable[Ranking], template: Template, *, max_length: int, truncation: Truncation = "prompt_start"
+) -> tuple[list[EncodedGroup], EncodingReport]:
+    """Encode rankings without ties, best answer first; truncation as for pairs."""
+    items, tied = [], []
+    for r in rankings:
+        if len(set(r.ranks)) < len(r.ranks):
+            tied.append(BadRow(r.origin, "answers share a rank, and this objective needs a strict order"))
+        else:
+            items.append(_Item(r, r.completions, ("answers",) * len(r.completions), True))
+    groups, report = _encode_all(items, template, max_length, truncation)
+    report.bad += tied
+    return groups, report
+
+
+def encode_feedback(
+    records: Sequence[BinaryFeedback],
+    template: Template,
+    *,
+    max_length: int,
+    truncation: Truncation = "prompt_start",
+    mismatched: bool = True,
+) -> tuple[list[EncodedGroup], EncodingReport]:
+    """Encode liked and disliked answers; truncation as for pairs.
+
+    With ``mismatched`` each prompt also gets the next record's answer that belongs to another prompt, as the
+    estimate of KTO's KL term asks for: fixed here, so that it can be cached.
+
+    Raises:
+        DataError: all records have one prompt, so that nothing can be mismatched.
+    """
+    others = _mismatched(records) if mismatched else None
+    items = (
+        _Item(r, (r.completion,) if others is None else (r.completion, others[i]), ("answers", "mismatched"), False)
+        for i, r in enumerate(records)
+    )
+    return _encode_all(items, template, max_length, truncation)
+
+
+def _mismatched(records: Sequence[BinaryFeedback]) -> list[Turns]:
+    """For each record the completion of the next one (around the end) that answers another prompt."""
+    count, found = len(records), []
+    for i, record in enumerate(records):
+        steps = (records[(i + k) % count] for k in range(1, count))
+        other = next((r for r in steps if r.prompt != record.prompt), None)
+        if other is None:
+            raise DataError(f"{record.origin}: every record has the same prompt, so no answer can be mismatched")
+        found.append(other.completion)
+    return found
+
+
+def _encode_all(
+    items: Iterable[_Item], template: Template, max_length: int, truncation: Truncation
+) -> tuple[list[EncodedGroup], EncodingReport]:
     report, groups = EncodingReport(), []
-    for pair in pairs:
+    for item in items:
         try:
-            group = _encode(pair, template, max_length, truncation, report)
+            group = _encode(item, template, max_length, truncation, report)
         except TemplateError as error:
-            report.bad.append(BadRow(pair.origin, str(error)))
+            report.bad.append(BadRow(item.record.origin, str(error)))
             continue
         if group is not None:
             groups.append(group)
@@ -131,37 +204,40 @@ def _count(group: EncodedGroup, report: EncodingReport) -> None:
 
 
 def _encode(
-    pair: PreferencePair, template: Template, max_length: int, truncation: Truncation, report: EncodingReport
+    item: _Item, template: Template, max_length: int, truncation: Truncation, report: EncodingReport
 ) -> EncodedGroup | None:
-    whole = _render(pair, template)
+    origin = item.record.origin
+    whole = _render(item, item.record.prompt, template)
     if whole.longest <= max_length:
-        return _usable(whole, report)
+        return _usable(whole, item, report)
     if truncation == "drop":
-        report.dropped.append(BadRow(pair.origin, f"{whole.longest} tokens, data.max_length is {max_length}"))
+        report.dropped.append(BadRow(origin, f"{whole.longest} tokens, data.max_length is {max_length}"))
         return None
     longest_answer = max(len(c.ids) for c in whole.completions)
     budget = max(max_length // 2, max_length - longest_answer)
-    shorter = whole if len(whole.prompt) <= budget else _shorten_prompt(pair, template, budget)
+    shorter = whole if len(whole.prompt) <= budget else _shorten_prompt(item, template, budget)
     if shorter is None:
-        report.dropped.append(BadRow(pair.origin, f"the prompt cannot be cut to {budget} tokens (data.max_length)"))
+        report.dropped.append(BadRow(origin, f"the prompt cannot be cut to {budget} tokens (data.max_length)"))
         return None
-    report.prompts_cut += shorter is not whole
+    report.cut["prompts"] += shorter is not whole
     cut = _cut_answers(shorter, max_length)
-    report.chosen_cut += len(cut.completions[0].ids) < len(shorter.completions[0].ids)
-    report.rejected_cut += len(cut.completions[1].ids) < len(shorter.completions[1].ids)
-    return _usable(cut, report)
+    for side, before, after in zip(item.sides, shorter.completions, cut.completions, strict=False):
+        report.cut[side] += len(after.ids) < len(before.ids)
+    return _usable(cut, item, report)
 
 
-def _render(pair: PreferencePair, template: Template) -> EncodedGroup:
-    prompt, chosen, rejected = template.encode_pair(pair)
+def _render(item: _Item, prompt: Turns, template: Template) -> EncodedGroup:
+    record = item.record
+    prompt_ids, answers = template.encode(prompt, item.answers, record.kind)
     return EncodedGroup(
-        prompt=np.asarray(prompt, np.int32),
-        completions=(_completion(chosen), _completion(rejected)),
-        origin=pair.origin,
-        pair_id=pair.id,
-        category=pair.category,
-        weight=pair.weight,
-        margin=pair.margin,
+        prompt=np.asarray(prompt_ids, np.int32),
+        completions=tuple(_completion(pieces) for pieces in answers),
+        origin=record.origin,
+        pair_id=record.id,
+        category=record.category,
+        weight=record.weight,
+        margin=record.margin if isinstance(record, PreferencePair) else None,
+        label=record.desirable if isinstance(record, BinaryFeedback) else None,
     )
 
 
@@ -176,51 +252,45 @@ def _cut_answers(group: EncodedGroup, max_length: int) -> EncodedGroup:
     return replace(group, completions=tuple(c.cut(room) for c in group.completions))
 
 
-def _usable(group: EncodedGroup, report: EncodingReport) -> EncodedGroup | None:
+def _usable(group: EncodedGroup, item: _Item, report: EncodingReport) -> EncodedGroup | None:
     """None, with the reason in the report, where nothing is left to compare."""
     first = 0 if len(group.prompt) else 1  # a first token without any context has no predictor
-    chosen, rejected = group.completions
-    if not chosen.scored[first:].any() or not rejected.scored[first:].any():
+    if not all(c.scored[first:].any() for c in group.completions):
         report.dropped.append(BadRow(group.origin, "no answer token is left to score on one side"))
         return None
-    if group.sequence_ids[0] == group.sequence_ids[1]:
+    if item.distinct and len(set(group.sequence_ids)) < len(group.sequence_ids):
         report.dropped.append(
-            BadRow(group.origin, "both answers have the same tokens within data.max_length: nothing to prefer")
+            BadRow(group.origin, "two answers have the same tokens within data.max_length: nothing to prefer")
         )
         return None
     return group
 
 
-def _shorten_prompt(pair: PreferencePair, template: Template, budget: int) -> EncodedGroup | None:
+def _shorten_prompt(item: _Item, template: Template, budget: int) -> EncodedGroup | None:
     """Drop the oldest turns, then the start of the oldest one left, until the prompt has at most ``budget`` tokens."""
-    system = tuple(m for m in pair.prompt[:1] if m.role == "system")
-    turns = pair.prompt[len(system) :]
+    prompt = item.record.prompt
+    system = tuple(m for m in prompt[:1] if m.role == "system")
+    turns = prompt[len(system) :]
     while len(turns) > 1:
         # A conversation starts with a user turn: templates with alternating roles refuse anything else.
         turns = turns[next((i for i, m in enumerate(turns) if i and m.role == "user"), len(turns) - 1) :]
-        group = _render(replace_prompt(pair, system + turns), template)
+        group = _render(item, system + turns, template)
         if len(group.prompt) <= budget:
             return group
-    return _cut_turn(pair, system, turns, template, budget) if turns else None
+    if not turns:
+        return None
+    return _cut_turn(turns, lambda kept: _render(item, system + kept, template), budget)
 
 
-def _cut_turn(
-    pair: PreferencePair, system: tuple[Message, ...], turns: tuple[Message, ...], template: Template, budget: int
-) -> EncodedGroup | None:
+def _cut_turn(turns: tuple[Message, ...], render: Callable[[Turns], EncodedGroup], budget: int) -> EncodedGroup | None:
     """Keep the longest end of the only turn left that fits (bisection over characters; template text stays whole)."""
     text, best = turns[0].content, None
     low, high = 0, len(text)
     while low < high:
         start = (low + high) // 2
-        candidate = (Message(turns[0].role, text[start:]), *turns[1:])
-        group = _render(replace_prompt(pair, system + candidate), template)
+        group = render((Message(turns[0].role, text[start:]), *turns[1:]))
         if len(group.prompt) <= budget:
             best, high = group, start
         else:
             low = start + 1
     return best
-
-
-def replace_prompt(pair: PreferencePair, prompt: tuple[Message, ...]) -> PreferencePair:
-    """The pair with another prompt (its content id changes with it)."""
-    return replace(pair, prompt=prompt)

@@ -20,6 +20,8 @@ class Sampler:
     per_step: int
     seed: int = 0
     shuffle: bool = True
+    strata: tuple[bool, ...] | None = None
+    """Class of each row, where every step should hold the classes in about their shares."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -42,16 +44,23 @@ class Sampler:
         return epoch + min(1.0, position * self.per_step / self.num_groups)
 
     def _order(self, epoch: int) -> tuple[int, ...]:
-        return _epoch_order(self.num_groups, self.seed if self.shuffle else None, epoch)
+        return _epoch_order(self.num_groups, self.seed if self.shuffle else None, epoch, self.strata)
 
 
 @lru_cache(maxsize=2)
-def _epoch_order(count: int, seed: int | None, epoch: int) -> tuple[int, ...]:
+def _epoch_order(count: int, seed: int | None, epoch: int, strata: tuple[bool, ...] | None) -> tuple[int, ...]:
     """Order of one epoch, kept because every step of it asks again."""
     order = list(range(count))
     if seed is not None:
         Random(f"preftune/{seed}/{epoch}").shuffle(order)  # noqa: S311 - an order, not a secret
-    return tuple(order)
+    return tuple(order if strata is None else _mixed(order, strata))
+
+
+def _mixed(order: Sequence[int], strata: Sequence[bool]) -> list[int]:
+    """Each class spread evenly over the epoch, in the order given within it."""
+    classes = ([i for i in order if strata[i] is one] for one in (True, False))
+    placed = [((k + 0.5) / len(rows), i) for rows in classes for k, i in enumerate(rows)]
+    return [i for _, i in sorted(placed, key=lambda place: place[0])]
 
 
 def micro_batches(groups: Sequence[EncodedGroup], layout: str, token_budget: int) -> list[list[EncodedGroup]]:

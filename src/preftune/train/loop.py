@@ -13,6 +13,7 @@ import torch
 
 from ..errors import Interrupted, InvariantError
 from ..metrics.meter import Meter
+from ..metrics.records import with_margin
 from ..tokens.encode import EncodedGroup
 from ..tokens.sampler import Sampler
 from .optim import Schedule, set_rate
@@ -98,7 +99,7 @@ class Fit:
         meter = measure(self._groups(0), self.method)
         if meter is None:
             return
-        means = meter.means()
+        means = with_margin(meter.means())
         constant = self.method.objective.step_zero
         if self.starts_at_reference and constant is not None:
             groups = self._groups(0)
@@ -131,7 +132,7 @@ class Fit:
         row: Row = {
             "step": progress.step,
             "epoch": self.sampler.epoch_after(progress.step),
-            **window.means(),
+            **with_margin(window.means()),
             "learning_rate": rate,
             "grad_norm": norm,
             "num_tokens": progress.tokens,
@@ -154,7 +155,7 @@ class Fit:
             raise Interrupted("interrupted during evaluation; the state is saved and the same command goes on from it")
         seconds = time.perf_counter() - started
         epoch = self.sampler.epoch_after(step)
-        values = {**meter.means("eval_"), "eval_num_pairs": meter.pairs, "eval_seconds": seconds}
+        values = {**with_margin(meter.means("eval_"), "eval_"), "eval_num_pairs": meter.pairs, "eval_seconds": seconds}
         self.hooks.row({"step": step, "epoch": epoch, **values})
 
     def _eval_proceeds(self, pairs: int) -> bool:

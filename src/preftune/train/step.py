@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +13,12 @@ from torch import Tensor, nn
 from ..errors import NonFiniteError
 from ..logprobs.reference import Reference, evaluating
 from ..logprobs.scorer import CompletionScorer
-from ..logprobs.types import PairLogprobs
 from ..metrics.meter import Meter
-from ..metrics.pairs import pair_values
 from ..objectives.bound import BoundObjective
 from ..tokens.encode import EncodedGroup
 from ..tokens.layouts import LAYOUTS
 from ..tokens.sampler import micro_batches
-
-Groups = Sequence[EncodedGroup]
+from .kinds import KINDS, Groups
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,12 @@ class Method:
         """The trained parameters."""
         return [p for p in self.scorer.parameters() if p.requires_grad]
 
+    def margins(self, groups: Groups) -> Tensor | None:
+        """Score differences of some pairs, where the objective asks for them."""
+        if not self.objective.needs_margins:
+            return None
+        return torch.tensor([g.margin for g in groups], dtype=torch.float64, device=self.scorer.device)
+
     def micro_batches(self, groups: Groups) -> list[list[EncodedGroup]]:
         """The groups of a step, cut by the token budget."""
         return micro_batches(groups, self.layout, self.token_budget)
@@ -51,8 +55,9 @@ class Scored:
     """Log-probs of some groups under the policy and the reference, and the token positions that they cost."""
 
     groups: Groups
-    policy: PairLogprobs
-    reference: PairLogprobs | None
+    policy: Any
+    """PairLogprobs, FeedbackLogprobs or RankingLogprobs, as the objective takes them."""
+    reference: Any | None
     tokens: int
 
 
@@ -88,16 +93,16 @@ def _coupled_backward(groups: Groups, method: Method, meter: Meter) -> None:
     batches, seed = method.micro_batches(groups), torch.initial_seed()
     with torch.no_grad():
         scored = _joined([_seeded_score(micro, method, seed + i) for i, micro in enumerate(batches, 1)])
-    leaves = scored.policy.derived(
-        *(x.detach().requires_grad_() for x in (scored.policy.chosen, scored.policy.rejected))
-    )
-    losses = _losses(replace(scored, policy=leaves), method, meter)
-    slopes = torch.autograd.grad(losses.sum() / len(groups), (leaves.chosen, leaves.rejected))
+    leaves = [value.detach().requires_grad_() for value in scored.policy.values]
+    losses = _losses(replace(scored, policy=scored.policy.with_values(leaves)), method, meter)
+    slopes = torch.autograd.grad(losses.sum() / len(groups), leaves)
     done = 0
     for i, micro in enumerate(batches, 1):
-        policy = _seeded_score(micro, method, seed + i).policy
-        chosen, rejected = (slope[done : done + len(micro)] for slope in slopes)
-        (chosen * policy.chosen + rejected * policy.rejected).sum().backward()
+        values = _seeded_score(micro, method, seed + i).policy.values
+        part = slice(done, done + len(micro))
+        # Rankings are padded to the longest of the micro-batch here, and to that of the step before.
+        terms = ((s[part][..., : v.shape[-1]] * v).sum() for s, v in zip(slopes, values, strict=True))
+        torch.stack(list(terms)).sum().backward()
         done += len(micro)
 
 
@@ -125,46 +130,37 @@ def measure(groups: Groups, method: Method, *, proceed: Callable[[int], bool] = 
 
 
 def _score(micro: Groups, method: Method) -> Scored:
-    batch = LAYOUTS[method.layout](micro).to(method.scorer.device)
-    policy = PairLogprobs.from_sequences(method.scorer(batch))
-    reference = None if method.reference is None else PairLogprobs.from_sequences(method.reference.logprobs(batch))
+    kind, batch = KINDS[method.objective.data], LAYOUTS[method.layout](micro).to(method.scorer.device)
+    policy = kind.read(method.scorer(batch), micro)
+    reference = None if method.reference is None else kind.read(method.reference.logprobs(batch), micro)
     return Scored(micro, policy, reference, batch.num_tokens)
 
 
 def _joined(parts: Sequence[Scored]) -> Scored:
     """All log-probs of a step together, without their tokens."""
+    kind = type(parts[0].policy)
     references = [p.reference for p in parts if p.reference is not None]
     return Scored(
         groups=[g for p in parts for g in p.groups],
-        policy=_concatenated(p.policy for p in parts),
-        reference=_concatenated(references) if references else None,
+        policy=kind.joined([p.policy for p in parts]),
+        reference=kind.joined(references) if references else None,
         tokens=sum(p.tokens for p in parts),
-    )
-
-
-def _concatenated(parts: Iterable[PairLogprobs]) -> PairLogprobs:
-    parts = list(parts)
-    return PairLogprobs(
-        chosen=torch.cat([p.chosen for p in parts]),
-        rejected=torch.cat([p.rejected for p in parts]),
-        chosen_tokens=torch.cat([p.chosen_tokens for p in parts]),
-        rejected_tokens=torch.cat([p.rejected_tokens for p in parts]),
     )
 
 
 def _losses(scored: Scored, method: Method, meter: Meter) -> Tensor:
     """Weighted loss of each pair; its values go into the meter."""
     groups, policy = scored.groups, scored.policy
-    reference = policy.detach() if scored.reference is None else scored.reference
-    margins = policy.chosen.new_tensor([g.margin for g in groups]) if method.objective.needs_margins else None
+    reference = policy if scored.reference is None else scored.reference
+    margins = method.margins(groups)
     losses, extras = method.objective.terms(policy, reference, margins)
     if any(g.weight != 1.0 for g in groups):
         losses = losses * losses.new_tensor([g.weight for g in groups])
     if not bool(losses.isfinite().all()):
         bad = [g for g, finite in zip(groups, losses.isfinite().tolist(), strict=True) if not finite]
         raise NonFiniteError(f"the loss of these pairs is not finite; nothing was updated: {_named(bad)}")
-    rewards = method.objective.rewards(policy, reference)
-    meter.add({**pair_values(policy, scored.reference, losses, rewards), **extras}, scored.tokens)
+    values = KINDS[method.objective.data].values(policy, scored.reference, losses, method.objective)
+    meter.add({**values, **extras}, scored.tokens)
     return losses
 
 
