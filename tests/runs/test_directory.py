@@ -159,7 +159,15 @@ def test_old_checkpoints_go_and_the_newest_stay(tmp_path):
     assert run.checkpoints() == []
     for step in (200, 1000, 900, 1_000_000):
         run.checkpoint(step).mkdir(parents=True)
-    run.prune_checkpoints(2)
+    run.prune_checkpoints(2, newest=1_000_000)
     assert [step for step, _ in run.checkpoints()] == [1000, 1_000_000]
     with pytest.raises(ValueError, match="at least one"):
-        run.prune_checkpoints(0)
+        run.prune_checkpoints(0, newest=1_000_000)
+
+
+def test_checkpoints_that_resume_passed_over_do_not_push_out_the_one_just_written(tmp_path):
+    run = RunDirectory(tmp_path)
+    for step in (2, 4, 6):
+        run.checkpoint(step).mkdir(parents=True)
+    run.prune_checkpoints(1, newest=4)
+    assert [step for step, _ in run.checkpoints()] == [4, 6]

@@ -1,0 +1,109 @@
+"""What the tests of whole runs share: short preference data, tiny model folders, configs, and comparisons."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from made import make_tokenizer, tiny_llama
+from preftune.config import Config, load_config
+from preftune.objectives import objective_schemas
+
+PAIRS = [
+    ("What is two plus two?", "Four.", "Five, I think, or six."),
+    ("Name a primary colour.", "Blue is one.", "Purple and orange."),
+    ("Is the sea salty?", "Yes, about 3.5 percent salt.", "No."),
+    ("Who wrote Hamlet?", "Shakespeare wrote it.", "Nobody knows that at all."),
+    ("How many legs has a spider?", "Eight.", "Six legs, like a fly."),
+    ("Say hello in French.", "Bonjour!", "Hola!"),
+    ("What is ice?", "Frozen water.", "A kind of glass from the north."),
+    ("Give me a fruit.", "An apple.", "A potato, which is a fruit."),
+    ("Is seven a prime?", "Yes: only 1 and 7 divide it.", "No, it is odd."),
+    ("Where is Paris?", "In France.", "In Italy, near Rome."),
+    ("What do bees make?", "Honey, and wax too.", "Milk."),
+    ("How long is a day?", "24 hours.", "It is 12 hours, sometimes 13."),
+    ("Spell 'cat'.", "c, a, t", "k, a, t"),
+    ("What melts at 0 degrees?", "Ice does.", "Iron does, and steel."),
+    ("Which is larger, 3 or 8?", "8 is larger.", "3."),
+    ("Tell me a month.", "April is one of twelve.", "Monday."),
+]
+"""Prompt, chosen, rejected; neither side is always the longer one."""
+
+CLOCK = re.compile(r"_seconds$|_per_second$|(^|_)memory_")
+"""Fields of a log row that say when, how fast and how large, and so differ between equal runs."""
+
+
+def as_row(pair: tuple[str, str, str]) -> dict[str, str]:
+    """A pair as a JSON row."""
+    return dict(zip(("prompt", "chosen", "rejected"), pair, strict=True))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """One JSON object a line."""
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_pairs(path: Path, pairs: Sequence[tuple[str, str, str]] = PAIRS) -> Path:
+    """The pairs as JSONL."""
+    return write_rows(path, [as_row(pair) for pair in pairs])
+
+
+def save_model(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, **overrides: Any) -> Path:
+    """A tiny Llama with its ChatML tokenizer in Hugging Face layout."""
+    tiny_llama(seed, dtype, **overrides).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def settings(model_folder: Path, data_file: Path, output: Path, **sections: Mapping[str, Any]) -> dict[str, Any]:
+    """A small run: 12 pairs to train on, 4 held out, 6 steps of 4 pairs; ``sections`` are laid over it."""
+    values: dict[str, Any] = {
+        "model": {"path": str(model_folder), "device": "cpu", "lora": {"rank": 4, "alpha": 8}},
+        "data": {"train": str(data_file), "eval_fraction": 0.25, "max_length": 256},
+        "objective": {"name": "sigmoid", "beta": 0.1},
+        "train": {
+            "max_steps": 6,
+            "pairs_per_step": 4,
+            "learning_rate": 0.01,
+            "warmup": 1,
+            "log_every": 1,
+            "save_every": 2,
+        },
+        "output_dir": str(output),
+    }
+    for name, section in sections.items():
+        values[name] = section if name == "objective" else {**values.get(name, {}), **section}
+    return values
+
+
+def checked(values: Mapping[str, Any]) -> Config:
+    """The config object."""
+    return load_config(values, objectives=objective_schemas())
+
+
+def history(output: Path) -> list[dict[str, float]]:
+    """``log_history.json`` of a run."""
+    return json.loads((output / "dpo_metrics" / "log_history.json").read_text(encoding="utf-8"))
+
+
+def timeless(output: Path) -> list[dict[str, float]]:
+    """``log_history.json`` but for clock and memory fields."""
+    return [{k: v for k, v in row.items() if not CLOCK.search(k)} for row in history(output)]
+
+
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    """Final adapter or model weights of a run."""
+    adapter = output / "adapter_model.safetensors"
+    return load_file(adapter if adapter.is_file() else output / "model.safetensors")
+
+
+def losses(output: Path) -> list[float]:
+    """Training losses in order, step 0 first."""
+    return [row["loss"] for row in history(output) if "loss" in row]
