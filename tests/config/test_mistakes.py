@@ -54,7 +54,7 @@ objective:
         (GOOD + "train: {seed: 8.0}\n", "e.yaml:7:9: 'train.seed' should be a whole number >= 0 and < 4294967296 (got 8.0)"),
         (GOOD + "train: {shuffle: no}\n", "e.yaml:7:9: 'train.shuffle' should be true or false (got 'no')"),
         (GOOD + "train: {schedule: cosin}\n", "e.yaml:7:9: unknown value 'cosin' for 'train.schedule'; did you mean 'cosine'?"),
-        (GOOD + "train: {learning_rate: fast}\n", "e.yaml:7:9: 'train.learning_rate' should be auto or a number > 0 (got 'fast')"),
+        (GOOD + "train: {learning_rate: fast}\n", "e.yaml:7:9: 'train.learning_rate' should be auto or a number > 0 and <= 1 (got 'fast')"),
         (GOOD + "train: {tokens_per_micro_batch: 8}\n", "e.yaml:7:9: 'train.tokens_per_micro_batch' should be auto or a whole number >= 64 (got 8)"),
         (GOOD + "train: {warmup: 1.5}\n", "e.yaml:7:9: 'train.warmup' is a fraction below 1 or a whole number of steps (got 1.5)"),
         (GOOD + "output_dir: 2024\n", "e.yaml:7:1: 'output_dir' should be text (got 2024); put it in quotes"),

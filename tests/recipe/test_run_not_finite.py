@@ -82,7 +82,8 @@ def test_a_rate_that_blows_the_model_up_stops_at_the_pairs_and_keeps_the_last_ch
         pairs_file,
         tmp_path / "out",
         model={"lora": None},
-        train=settings(model_folder, pairs_file, tmp_path)["train"] | {"learning_rate": 1e30, "save_every": 1},
+        train=settings(model_folder, pairs_file, tmp_path)["train"]
+        | {"learning_rate": 1.0, "weight_decay": 1e30, "save_every": 1},
     )
     with pytest.raises(NonFiniteError, match=r"pairs.jsonl:\d+"):
         train(checked(values))

@@ -17,7 +17,7 @@ def encode(tokenizer, *pairs, **options):
 def test_what_fits_is_untouched(tokenizer):
     groups, report = encode(tokenizer, make_pair("Hi", "Yes", "No"), max_length=64)
     assert len(groups) == report.pairs == 1
-    assert (report.prompts_cut, report.chosen_cut, report.rejected_cut, len(report.dropped)) == (0, 0, 0, 0)
+    assert (report.cut.total(), len(report.dropped)) == (0, 0)
 
 
 def test_oldest_turns_go_first_and_the_system_prompt_stays(tokenizer):
@@ -32,7 +32,7 @@ def test_oldest_turns_go_first_and_the_system_prompt_stays(tokenizer):
     assert "question 5" in text
     assert text.startswith("<|im_start|>system\nBe kind")
     assert text.endswith(f"the last question<|im_end|>\n{HEADER}")
-    assert report.prompts_cut == 1
+    assert report.cut["prompts"] == 1
 
 
 def test_a_single_long_turn_loses_its_start_but_keeps_the_template_around_it(tokenizer):
@@ -41,7 +41,7 @@ def test_a_single_long_turn_loses_its_start_but_keeps_the_template_around_it(tok
     assert text.startswith("<|im_start|>user\n")
     assert text.endswith(f"END<|im_end|>\n{HEADER}")
     assert group.longest <= 80
-    assert report.prompts_cut == 1
+    assert report.cut["prompts"] == 1
 
 
 def test_a_long_answer_is_cut_without_an_end_token(tokenizer):
@@ -50,7 +50,7 @@ def test_a_long_answer_is_cut_without_an_end_token(tokenizer):
     assert len(group.prompt) + len(chosen.ids) == 60
     assert tokenizer.eos_token_id not in chosen.ids
     assert list(rejected.ids).count(tokenizer.eos_token_id) == 1
-    assert (report.chosen_cut, report.rejected_cut, report.prompts_cut) == (1, 0, 0)
+    assert dict(+report.cut) == {"chosen": 1}
 
 
 def test_drop_leaves_out_what_does_not_fit_and_lists_it(tokenizer):

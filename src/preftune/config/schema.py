@@ -177,7 +177,7 @@ class Train(Section):
     """How a batch is laid out: `prefix_shared` computes a prompt once for both answers, `packed` pads nothing, `padded`
     works for every model. `auto`: the first that a self-check finds exact. It changes memory and
     speed, not the result."""
-    learning_rate: Literal["auto"] | Above = "auto"
+    learning_rate: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
     """Peak learning rate. `auto`: by objective and model size; the plan shows it with its source."""
     optimizer: Literal["adamw"] = "adamw"
     """Optimiser."""

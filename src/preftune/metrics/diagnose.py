@@ -120,7 +120,9 @@ def _sentence(run: _Run, reasons: Sequence[str], findings: Sequence[Finding]) ->
     accuracy = "{:.0%} -> {:.0%}".format(*(value or 0.0 for value in run.change("rewards/accuracies")))
     margin = "{:.2f} -> {:.2f}".format(*(value or 0.0 for value in run.change("rewards/margins")))
     warnings = "; ".join(finding.message for finding in findings if finding.severity == "warning")
-    healthy = f"Healthy: {kind} {accuracy}, margin {margin}, kl_div {run.recent('kl_div') or 0.0:.2g} (below 10)"
+    drift = run.change("kl_div")[1]
+    kl = "" if drift is None else f", kl_div {drift:.2g} (below 10)"
+    healthy = f"Healthy: {kind} {accuracy}, margin {margin}{kl}"
     return f"{healthy}, but: {warnings}." if warnings else f"{healthy}."
 
 

@@ -64,7 +64,7 @@ def _parameters(objective: Objective) -> Iterator[tuple[str, str]]:
     for key, field in objective.schema.model_fields.items():
         bounds = ", ".join(_bound(m) for m in field.metadata if _bound(m))
         default = json.dumps(field.default)
-        yield key, f"{field.description} (default {default}{'; ' + bounds if bounds else ''})"
+        yield key, f"{field.description or 'no description'} (default {default}{'; ' + bounds if bounds else ''})"
 
 
 def _bound(mark: object) -> str:

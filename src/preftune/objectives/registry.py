@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,10 +173,16 @@ def find_objective(name: str) -> Objective:
 def _imported(path: str) -> Objective:
     """A user's function as an objective: its arguments named policy, reference, margins are its inputs."""
     module_name, _, attribute = path.partition(":")
+    here = os.getcwd()
+    if here not in sys.path:  # as `python my_script.py` has it; a console script does not
+        sys.path.append(here)
     try:
         function = getattr(import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"objective '{path}' cannot be imported: {error}") from None
+        raise ConfigError(
+            f"objective '{path}' cannot be imported: {error}. Write package.module:function; modules are looked for in "
+            "the current folder and on PYTHONPATH"
+        ) from None
     if not callable(function):
         raise ConfigError(f"objective '{path}' is not a function")
     names = list(inspect.signature(function).parameters)

@@ -85,6 +85,8 @@ def read_data(
         DataError, TemplateError: see the message; more rows lost than ``data.max_bad_rows`` is one of them.
     """
     template = build_template(tokenizer, config.data.template)
+    if config.data.template not in ("auto", "plain"):  # the saved tokenizer must bring the template trained with
+        tokenizer.chat_template = Path(config.data.template).read_text(encoding="utf-8")
     reports, train, held_out = _read(config, objective, reporter)
     encoded, encoding = {}, {}
     for side, records in (("train", train), ("eval", held_out)):

@@ -22,7 +22,14 @@ from ..runs.display import QuietReporter, Reporter
 from ..runs.metrics_log import MetricsLog
 from ..train.loop import Fit
 from ..train.optim import Schedule, adamw
-from ..train.state import Progress, check_checkpoint, read_checkpoint, stored_settings
+from ..train.state import (
+    Progress,
+    check_checkpoint,
+    compare_identity,
+    read_checkpoint,
+    stored_identity,
+    stored_settings,
+)
 from ..train.step import Method
 from .data import RunData, read_data
 from .hooks import RunHooks, stop_signals
@@ -131,6 +138,10 @@ def _run(
     checkpoint = _checkpoint(config, directory, reporter)
     settings = {"token_budget": token_budget(config, policy), **stored_settings(checkpoint)}
     budget = int(settings["token_budget"])
+    template = data.template.fingerprint()
+    if checkpoint is not None and config.reference.path is None:  # before hours of work on another reference
+        now = {**fingerprint(config, policy, template, policy.start), **data.fingerprint()}
+        compare_identity(stored_identity(checkpoint), now, checkpoint)
     groups = [*data.train, *data.held_out]
     referee = (
         build_reference(config, policy, groups, prepared.choice, budget, reporter)
@@ -139,7 +150,7 @@ def _run(
     )
     reporter.note(f"reference: {referee.description}")
     identity = {
-        **fingerprint(config, policy, data.template.fingerprint(), referee.identity),
+        **fingerprint(config, policy, template, referee.identity),
         **data.fingerprint(),
     }
     optimizer = adamw(policy.parameters, weight_decay=config.train.weight_decay)

@@ -172,8 +172,19 @@ def _flush_tree(folder: Path) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
             with open(Path(parent) / name, "rb+") as file:
+                if (
+                    os.name == "posix"
+                ):  # libraries that write through a temporary file leave it readable by one user only
+                    os.fchmod(file.fileno(), 0o666 & ~_umask())
                 os.fsync(file.fileno())
         flush_folder(Path(parent))
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _put_in_place(temp: Path, target: Path) -> None:

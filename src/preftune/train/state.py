@@ -65,6 +65,11 @@ def stored_settings(folder: Path | None) -> dict[str, Any]:
     return dict(json.loads((folder / STATE).read_text(encoding="utf-8"))["settings"])
 
 
+def stored_identity(folder: Path) -> dict[str, object]:
+    """What the reference and the data of a sound checkpoint were."""
+    return dict(json.loads((folder / STATE).read_text(encoding="utf-8"))["identity"])
+
+
 def check_checkpoint(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, or None."""
     try:

@@ -160,7 +160,11 @@ def _losses(scored: Scored, method: Method, meter: Meter) -> Tensor:
         bad = [g for g, finite in zip(groups, losses.isfinite().tolist(), strict=True) if not finite]
         raise NonFiniteError(f"the loss of these pairs is not finite; nothing was updated: {_named(bad)}")
     values = KINDS[method.objective.data].values(policy, scored.reference, losses, method.objective)
-    meter.add({**values, **extras}, scored.tokens)
+    measured = {**values, **extras}
+    broken = [name for name, value in measured.items() if not bool(value.isfinite().all())]
+    if broken:
+        raise NonFiniteError(f"{', '.join(broken)} is not finite; nothing was updated. Pairs: {_named(groups)}")
+    meter.add(measured, scored.tokens)
     return losses
 
 
