@@ -87,6 +87,7 @@ def test_an_objective_is_flat_outside_and_in_two_parts_inside() -> None:
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+words = words.filter(lambda word: not word.startswith("~"))  # ~name is a user's home, which must exist
 look_alikes = ["1e-5", "null", "no", "0x1f", "~", "2024-01-01", "a: b", "- a", "1_0", "\u2028", "=", "!x", "<<"]
 
 
