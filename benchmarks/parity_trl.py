@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is on this machine; nothing is asked of the hub
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
 
 from preftune.config import load_config
 from preftune.data import PreferencePair, load_pairs
@@ -48,9 +49,18 @@ MODES: dict[Mode, str] = {
     "adapter": "going on from a LoRA adapter that is not zero, which is then the reference",
 }
 TOLERANCE = 1e-3
-COLUMNS = ("loss", "grad_norm", "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/rejected", "rewards/margins")
-"""What is compared; the rewards relative to the largest one of the run, since they start at zero."""
-LORA = {"rank": 16, "alpha": 32, "dropout": 0.0}
+COLUMNS = (
+    "loss",
+    "grad_norm",
+    "learning_rate",
+    "logps/chosen",
+    "logps/rejected",
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+)
+PAIRS = "pairs with other tokens"
+RANK, ALPHA = 16, 32
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     with tempfile.TemporaryDirectory(prefix="preftune-parity-") as work:
         results = list(_compare_all(arguments, Path(work)))
-    print("\nlargest difference over all steps\n" + _summary(results))
+    print(f"\nlargest difference over all steps\n\n{_summary(results)}")
     failed = [name for name, worst in results if not passes(worst)]
     print(f"\nFAIL: {', '.join(failed)}" if failed else f"\nPASS: everything within {TOLERANCE:g}")
     return 1 if failed else 0
@@ -113,7 +123,8 @@ def _compare_all(arguments: argparse.Namespace, work: Path) -> Iterator[tuple[st
         arguments.max_length,
     )
     _write_pairs(pairs, work / "pairs.jsonl")
-    print(f"preftune against TRL {trl_version}, torch {torch.__version__}, fp32; {len(pairs)} pairs of {pairs[0].origin.file}")
+    source = pairs[0].origin.file
+    print(f"preftune and TRL {trl_version}, torch {torch.__version__}, fp32; {len(pairs)} pairs of {source}")
     for mode in arguments.modes or ["full"]:
         settings = Settings(
             model=model,
@@ -138,28 +149,28 @@ def _compare(
 ) -> dict[str, float]:
     """Largest difference of each column; the tables are printed."""
     print(f"\n{objective}, {MODES[mode]}; learning rate {settings.learning_rate:g} {settings.schedule}", flush=True)
-    trainer = trl_trainer(settings, objective, adapter, work / "trl")
-    differing = _token_differences(tokens, trainer.train_dataset, trainer.processing_class)
-    trainer.train()
-    theirs = [row for row in trainer.state.log_history if "loss" in row]
+    theirs, differing = trl_rows(settings, objective, adapter, tokens, work / "trl")
     ours = preftune_rows(settings, objective, mode, adapter, work / "ours" / mode / objective)
-    worst = {"learning_rate": _worst(ours, theirs, "learning_rate"), "tokens": float(differing)}
-    return _table(ours, theirs) | worst
+    apart = differences(ours, theirs, settings.beta)
+    _show(ours, theirs, apart)
+    return {PAIRS: float(differing)} | {name: max(step[name] for step in apart) for name in COLUMNS}
 
 
 def fitting_pairs(
     source: str, tokenizer: PreTrainedTokenizerBase, count: int, max_length: int
 ) -> tuple[list[PreferencePair], list[Row]]:
-    """The first ``count`` conversational pairs that fit into ``max_length`` uncut, and their token ids.
+    """The first ``count`` pairs that fit into ``max_length`` uncut, and their token ids.
 
-    The two tools cut differently (TRL the end of the whole, preftune the start of the prompt), so nothing is cut.
+    What the tools do differently on purpose is left out: TRL cuts the end of the whole, preftune the start of the
+    prompt; in an answer of several turns TRL scores the user's too.
     """
     pairs = load_pairs(source).pairs
-    groups, _ = encode_pairs(pairs, build_template(tokenizer), max_length=max_length, truncation="drop")
+    encoded, _ = encode_pairs(pairs, build_template(tokenizer), max_length=max_length, truncation="drop")
+    groups = [g for g in encoded if all(c.scored.all() for c in g.completions)]
     if len(groups) < count:
-        sys.exit(f"{source}: {len(groups)} pairs fit into {max_length} tokens; --steps and --pairs-per-step ask for {count}")
+        sys.exit(f"{source}: {len(groups)} pairs can be compared; --steps and --pairs-per-step ask for {count}")
     by_origin = {pair.origin: pair for pair in pairs}
-    tokens = [
+    tokens: list[Row] = [
         {
             "prompt_ids": g.prompt.tolist(),
             "chosen_ids": g.completions[0].ids.tolist(),
@@ -184,7 +195,7 @@ def make_adapter(settings: Settings, folder: Path, *, zero: bool) -> Path:
 
     ``zero``: its B is zero as in every fresh adapter; else B is random, as if it had been trained before.
     """
-    model = add_lora(_base(settings), target="all-linear", seed=settings.seed, **LORA)
+    model = add_lora(_base(settings), rank=RANK, alpha=ALPHA, dropout=0.0, target="all-linear", seed=settings.seed)
     if not zero:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -195,6 +206,16 @@ def make_adapter(settings: Settings, folder: Path, *, zero: bool) -> Path:
 
 def _base(settings: Settings) -> Any:
     return AutoModelForCausalLM.from_pretrained(settings.model, dtype=torch.float32)
+
+
+def trl_rows(
+    settings: Settings, objective: str, adapter: Path | None, tokens: Sequence[Row], folder: Path
+) -> tuple[list[Row], int]:
+    """TRL's training rows, one per step, and how many pairs it has encoded in another way than preftune."""
+    trainer = trl_trainer(settings, objective, adapter, folder)
+    differing = _token_differences(tokens, trainer.train_dataset, trainer.processing_class)
+    trainer.train()
+    return [row for row in trainer.state.log_history if "loss" in row], differing
 
 
 def trl_trainer(settings: Settings, objective: str, adapter: Path | None, folder: Path) -> DPOTrainer:
@@ -231,17 +252,9 @@ def trl_trainer(settings: Settings, objective: str, adapter: Path | None, folder
         disable_tqdm=True,
     )
     tokenizer = AutoTokenizer.from_pretrained(settings.model)
-    return _Quiet(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
-
-
-class _Quiet(DPOTrainer):  # type: ignore[misc]
-    """TRL's trainer without a line for every step on the screen."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        from transformers.trainer_callback import PrinterCallback
-
-        self.remove_callback(PrinterCallback)
+    trainer = DPOTrainer(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    trainer.remove_callback(PrinterCallback)  # the rows are shown side by side at the end
+    return trainer
 
 
 def preftune_rows(settings: Settings, objective: str, mode: Mode, adapter: Path | None, folder: Path) -> list[Row]:
@@ -251,7 +264,7 @@ def preftune_rows(settings: Settings, objective: str, mode: Mode, adapter: Path 
             "path": str(settings.model),
             "dtype": "float32",
             "device": "cpu",
-            "lora": None if mode == "full" else LORA,
+            "lora": None if mode == "full" else {"rank": RANK, "alpha": ALPHA, "dropout": 0.0},
             "adapter": str(adapter) if mode == "adapter" else None,
         },
         "data": {"train": str(settings.pairs), "eval_fraction": 0.0, "max_length": settings.max_length},
@@ -293,51 +306,50 @@ def _token_differences(ours: Sequence[Row], theirs: Sequence[Row], tokenizer: Pr
     return pairs
 
 
-def _table(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, float]:
-    """Print both sides of every column and step with their difference; return the largest of each column."""
-    if [r["step"] for r in ours] != [r["step"] for r in theirs]:
+def differences(ours: Sequence[Row], theirs: Sequence[Row], beta: float) -> list[dict[str, float]]:
+    """For each step and column, the difference as a share of TRL's value.
+
+    A reward is compared with the largest one of the run, because rewards start at zero, but never with less than a
+    thousandth of the log-probs that it is a difference of: below that it is fp32 rounding.
+    """
+    if [row["step"] for row in ours] != [row["step"] for row in theirs]:
         sys.exit("the two tools have not logged the same steps")
-    print(f"{'step':>4}  {'column':16} {'preftune':>16} {'TRL':>16} {'difference':>11}")
-    for mine, their in zip(ours, theirs, strict=True):
-        for column in COLUMNS:
-            difference = relative(mine[column], their[column], _scale(theirs, their, column))
-            print(f"{mine['step']:>4}  {column:16} {mine[column]:16.9g} {their[column]:16.9g} {difference:11.1e}")
-    return {column: _worst(ours, theirs, column) for column in COLUMNS}
-
-
-def _worst(ours: Sequence[Row], theirs: Sequence[Row], column: str) -> float:
-    return max(
-        relative(mine[column], their[column], _scale(theirs, their, column))
+    rounding = 1e-3 * beta * max(abs(row["logps/chosen"]) for row in theirs)
+    largest = {
+        name: max(rounding, *(abs(row[name]) for row in theirs)) for name in COLUMNS if name.startswith("rewards/")
+    }
+    return [
+        {name: relative(mine[name], their[name], largest.get(name, abs(their[name]))) for name in COLUMNS}
         for mine, their in zip(ours, theirs, strict=True)
-    )
-
-
-def _scale(rows: Sequence[Row], row: Row, column: str) -> float:
-    if column.startswith("rewards/"):
-        return max(abs(float(r[column])) for r in rows)
-    return abs(float(row[column]))
+    ]
 
 
 def relative(mine: float, their: float, scale: float) -> float:
     """Difference as a share of ``scale``; 0 where both are equal, infinite where either is not a number."""
     if mine == their:
         return 0.0
-    difference = abs(mine - their) / scale if scale else math.inf
-    return difference if math.isfinite(difference) else math.inf
+    share = abs(mine - their) / scale if scale else math.inf
+    return share if math.isfinite(share) else math.inf
+
+
+def _show(ours: Sequence[Row], theirs: Sequence[Row], apart: Sequence[Mapping[str, float]]) -> None:
+    print(f"{'step':>4}  {'column':16} {'preftune':>16} {'TRL':>16} {'difference':>11}")
+    for mine, their, difference in zip(ours, theirs, apart, strict=True):
+        for name, share in difference.items():
+            print(f"{mine['step']:>4}  {name:16} {mine[name]:16.9g} {their[name]:16.9g} {share:11.1e}")
 
 
 def passes(worst: Mapping[str, float]) -> bool:
-    """Whether the token ids are equal and every column is within the tolerance."""
-    return worst["tokens"] == 0 and all(value <= TOLERANCE for name, value in worst.items() if name != "tokens")
+    """Whether every pair has equal token ids and every column is within the tolerance."""
+    return worst[PAIRS] == 0 and all(worst[name] <= TOLERANCE for name in COLUMNS)
 
 
-def _summary(results: Sequence[tuple[str, dict[str, float]]]) -> str:
+def _summary(results: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     """A Markdown table: one line per comparison."""
-    columns = ("loss", "grad_norm", "logps/chosen", "logps/rejected", "rewards/chosen", "rewards/margins", "learning_rate")
-    lines = [f"| run | {' | '.join(columns)} | pairs with other tokens | |", "|---" * (len(columns) + 3) + "|"]
-    for name, worst in results:
-        cells = " | ".join(f"{worst[column]:.1e}" for column in columns)
-        lines.append(f"| {name} | {cells} | {worst['tokens']:.0f} | {'PASS' if passes(worst) else 'FAIL'} |")
+    lines = [f"| run | {' | '.join(COLUMNS)} | {PAIRS} | |", "|---" * (len(COLUMNS) + 3) + "|"]
+    for run, worst in results:
+        cells = " | ".join(f"{worst[name]:.1e}" for name in COLUMNS)
+        lines.append(f"| {run} | {cells} | {worst[PAIRS]:.0f} | {'PASS' if passes(worst) else 'FAIL'} |")
     return "\n".join(lines)
 
 
