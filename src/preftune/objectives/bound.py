@@ -40,6 +40,12 @@ class Part:
         return (losses if weights is None else losses * weights), extras
 
     @property
+    def shown(self) -> dict[str, Any]:
+        """The parameters that a person wants to see: beta, and those that are not at their default."""
+        fields = self.objective.schema.model_fields
+        return {k: v for k, v in self.parameters.items() if k == "beta" or v != fields[k].default}
+
+    @property
     def step_zero(self) -> float | None:
         """Loss of every pair when the policy equals the reference; None where it depends on the data."""
         constant = self.objective.step_zero is not None and not self.parameters.get("wpo", False)

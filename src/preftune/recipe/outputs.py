@@ -11,6 +11,7 @@ from ..config import Config
 from ..logprobs.scorer import causal_lm
 from ..metrics.diagnose import Verdict, verdict
 from ..models.load import quiet
+from ..objectives import BoundObjective
 from ..runs.atomic import as_run_folder_error, atomic_files, atomic_write
 from ..runs.curves import draw_curves
 from ..runs.directory import RunDirectory, write_json
@@ -73,9 +74,7 @@ def write_results(
     write_eval_csv(directory.eval_csv, held_out_rows(history), _columns(EVAL_COLUMNS, history, "eval_"))
     write_log_history(directory.log_history_json, history)
     title = f"{Path(policy.source.path).name}, {plan.card['name']}"
-    draw_curves(
-        directory.curves_png, history, title=title, subtitle=_subtitle(config, plan, data), health=judged.sentence
-    )
+    draw_curves(directory.curves_png, history, title=title, subtitle=_subtitle(plan, data), health=judged.sentence)
     atomic_write(directory.model_card, model_card(_card(directory, config, data, policy, plan, history, judged)))
     summary = build_summary(
         status="finished",
@@ -101,8 +100,8 @@ def _columns(base: Sequence[Column], history: Sequence[Row], prefix: str) -> tup
     return columns_with([Column(n, "nats", "reported by the objective, mean over pairs") for n in own], usual)
 
 
-def _subtitle(config: Config, plan: Plan, data: RunData) -> str:
-    settings = ", ".join(f"{k} {v}" for k, v in _settings(config).items())
+def _subtitle(plan: Plan, data: RunData) -> str:
+    settings = ", ".join(f"{k} {v}" for k, v in _settings(plan.objective).items())
     return f"{settings}, learning rate {plan.learning_rate:g}, {len(data.train)} pairs, {plan.steps} steps"
 
 
@@ -144,7 +143,7 @@ def _card(
         formula=str(plan.card["formula"]),
         source=str(plan.card["source"]),
         settings={
-            **_settings(config),
+            **_settings(plan.objective),
             "learning rate": plan.learning_rate,
             "pairs per step": config.train.pairs_per_step,
             "steps": plan.steps,
@@ -160,12 +159,11 @@ def _card(
     )
 
 
-def _settings(config: Config) -> dict[str, object]:
-    """Parameters of the loss that were given a value; in a sum with the name of their part."""
-    several = len(config.objectives) > 1
+def _settings(objective: BoundObjective) -> dict[str, object]:
+    """Parameters of the loss that are worth showing; in a sum with the name of their part."""
+    several = len(objective.parts) > 1
     return {
-        (f"{part.name} {key}" if several else key): value
-        for part in config.objectives
-        for key, value in part.parameters.items()
-        if value is not None
+        (f"{part.objective.name} {key}" if several else key): value
+        for part in objective.parts
+        for key, value in part.shown.items()
     }

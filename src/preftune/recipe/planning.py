@@ -26,6 +26,7 @@ class Plan:
     learning_rate: float
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
+    objective: BoundObjective
     card: dict[str, object]
     """The loss card: name, formula, parameters, source, loss at step 0."""
 
@@ -60,6 +61,7 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
         rate,
         lines,
         tuple(_warnings(config, data, rate, rate_advice, objective, betas)),
+        objective,
         objective.card(),
     )
 
@@ -80,7 +82,7 @@ def _loss_lines(objective: BoundObjective, betas: Mapping[str, Advice | None]) -
     for part in objective.parts:
         factor = "" if len(objective.parts) == 1 else f"{part.weight:g} x "
         yield f"loss: {factor}{part.objective.name} = {part.objective.formula}"
-        given = ", ".join(f"{k} {v}" for k, v in part.parameters.items() if v is not None)
+        given = ", ".join(f"{k} {v}" for k, v in part.shown.items()) or "default parameters"
         yield f"  {given}{start if len(objective.parts) == 1 else ''}; {part.objective.source}"
         if advice := betas[part.objective.name]:
             yield f"  advised beta {_range(advice)}: {advice.source}"
