@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_the_json_schema_knows_each_objectives_own_parameters(objectives) -> Non
     schema = json_schema(objectives)
     names = {d["properties"]["name"]["const"]: d for d in schema["$defs"].values() if "name" in d.get("properties", {})}
     assert set(names) == {"sigmoid", "ipo"}
-    assert set(names["ipo"]["properties"]) == {"name", "beta", "average"}
+    assert set(names["ipo"]["properties"]) == {"name", "weight", "beta", "average"}
     assert names["ipo"]["additionalProperties"] is False
     assert names["ipo"]["required"] == ["name"]
     assert "required" not in names["sigmoid"]  # the default objective needs no name
@@ -78,3 +79,8 @@ def _sections(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
 
     found = section(model.model_fields[name])
     return [found] if found else []
+
+
+def test_the_json_schema_knows_sums_of_losses(objectives: Objectives) -> None:
+    text = json.dumps(json_schema(objectives)["properties"]["objective"])
+    assert '"type": "array"' in text

@@ -27,7 +27,8 @@ def with_objectives(objectives: Mapping[str, type[BaseModel]]) -> type[BaseModel
     flat = tuple(_flat(name, model) for name, model in objectives.items())
     default = {"name": ObjectiveConfig.model_fields["name"].default}
     description = ObjectiveConfig.__doc__
-    fields: dict[str, Any] = {"objective": (Union[flat], Field(default, description=description))}  # noqa: UP007
+    one_or_sum = Union[(*flat, list[Union[flat]])]  # type: ignore[valid-type]  # noqa: UP007
+    fields: dict[str, Any] = {"objective": (one_or_sum, Field(default, description=description))}
     return create_model("Config", __base__=Config, __doc__=Config.__doc__, **fields)
 
 
@@ -46,7 +47,8 @@ def config_reference(objectives: Mapping[str, type[BaseModel]]) -> str:
 def _flat(name: str, model: type[BaseModel]) -> type[BaseModel]:
     default = ObjectiveConfig.model_fields["name"].default
     chosen = Field(default) if name == default else Field()
-    fields: dict[str, Any] = {"name": (Literal[name], chosen)}
+    weight = ObjectiveConfig.model_fields["weight"]
+    fields: dict[str, Any] = {"name": (Literal[name], chosen), "weight": (weight.annotation, weight)}
     return create_model(f"Objective_{name}", __base__=model, __doc__=model.__doc__, **fields)
 
 
