@@ -93,11 +93,15 @@ def test_a_stream_that_cannot_say_it_still_gets_a_line():
 
 
 def test_a_reader_that_leaves_does_not_stop_the_run():
+    flushed = []
+
     class Gone(io.StringIO):
         def flush(self) -> None:
+            flushed.append(self.tell())
             raise BrokenPipeError
 
     drive(PlainReporter(Gone()))
+    assert len(flushed) == 1, "after the first failure nothing more is written"
 
 
 def test_the_terminal_shows_bar_table_and_findings_in_80_columns():

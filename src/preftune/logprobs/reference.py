@@ -141,12 +141,10 @@ def evaluating(module: nn.Module) -> Any:
             submodule.training = training
 
 
-def weights_hash(model: nn.Module, *, skip: Callable[[str], bool] = lambda _: False) -> str:
+def weights_hash(model: nn.Module) -> str:
     """Hash over names, dtypes, shapes and bytes of the parameters and persistent buffers (about 1 s per GB)."""
     digest = blake2b(digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
-        if skip(name):
-            continue
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         flat = tensor.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")

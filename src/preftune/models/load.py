@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,6 @@ class Precision:
     def name(self) -> str:
         """``float32``, ``bfloat16`` or ``float64``."""
         return str(self.compute).removeprefix("torch.")
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model with its tokenizer and where they came from."""
-
-    model: nn.Module
-    tokenizer: PreTrainedTokenizerBase
-    path: str
-    device: torch.device
-    precision: Precision
-    start_adapter: str | None = None
-    restore_config: dict[str, Any] = field(default_factory=dict)
-    """Dropout values of the original config, put back when the model is saved."""
 
 
 def pick_device(choice: str) -> torch.device:

@@ -88,8 +88,3 @@ def is_adapter(folder: str | Path) -> bool:
     """Whether a folder holds an adapter and no model of its own."""
     path = Path(folder)
     return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
-
-
-def is_adapter_weight(name: str) -> bool:
-    """Whether a state-dict name belongs to an adapter."""
-    return "lora_" in name
