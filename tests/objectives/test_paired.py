@@ -7,9 +7,11 @@ import math
 import pytest
 import torch
 
+from preftune.config import load_config
 from preftune.errors import ConfigError
 from preftune.logprobs.types import PairLogprobs, SequenceLogprobs
 from preftune.objectives import OBJECTIVES, bind, objective_schemas, weighted_sum
+from preftune.objectives.describe import described
 
 
 def pairs(chosen, rejected, chosen_tokens, rejected_tokens):
@@ -199,8 +201,21 @@ def test_simpo_takes_gamma_or_its_ratio_to_beta_but_not_both(policy, reference):
     by_ratio = bind("simpo", beta=4.0, gamma_beta_ratio=0.5)(policy, reference)
     torch.testing.assert_close(by_ratio, bind("simpo", beta=4.0, gamma=2.0)(policy, reference))
     torch.testing.assert_close(by_ratio, bind("simpo", beta=4.0)(policy, reference))
-    with pytest.raises(ConfigError, match="not both"):
-        bind("simpo", gamma=1.0, gamma_beta_ratio=0.5)
+
+
+def test_parameters_that_contradict_each_other_are_a_config_error_with_their_place(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "model: {path: m}\ndata: {train: d}\nobjective:\n  name: simpo\n  gamma: 1\n  gamma_beta_ratio: 1\n"
+    )
+    with pytest.raises(ConfigError, match=r"c.yaml:6:3: 'objective.gamma_beta_ratio' .* give one, not both"):
+        load_config(path, objectives=objective_schemas())
+
+
+def test_what_differs_from_trl_on_purpose_is_said():
+    differing = {name for name, objective in OBJECTIVES.items() if objective.unlike_trl}
+    assert {"sigmoid", "sft", "simpo", "orpo", "aot", "kto"} <= differing
+    assert "unlike TRL" in described("sft")
 
 
 def test_a_sum_weights_its_parts_and_reports_each(policy, reference):
@@ -254,6 +269,7 @@ def test_token_options_need_tokens(policy, reference):
         ("hinge", {"beta": -1}, "greater than 0"),
         ("robust", {"label_smoothing": 0.6}, "less than 0.5"),
         ("exo_pair", {"label_smoothing": 0.0}, "greater than 0"),
+        ("simpo", {"gamma": 1.0, "gamma_beta_ratio": 0.5}, "give one, not both"),
         ("nca_pair", {"ld_alpha": 0.5}, "'ld_alpha'"),
         ("no_such_module:loss", {}, "cannot be imported"),
         ("math:sqrt", {}, "first argument must be named policy"),

@@ -166,3 +166,11 @@ def test_trls_kto_cases_are_reproduced(shared_data):
         scored = mask.bool()
         theirs = torch.tensor(case["grad"], dtype=torch.float64)
         torch.testing.assert_close(rows.grad[scored], theirs[scored], rtol=2e-5, atol=1e-8)
+
+
+def test_bcos_gradient_treats_the_shift_as_fixed(policy, reference):
+    answer = policy.answer.requires_grad_()
+    bind("bco", beta=1.0)(policy, reference).sum().backward()
+    # d/dx -log sigmoid(s (x - d)) = -s sigmoid(-s (x - d)), with x = 1, -1, -1 and d = -0.5.
+    expected = [-s(-1.5), s(-0.5), -s(0.5)]
+    torch.testing.assert_close(answer.grad, torch.tensor(expected, dtype=torch.float64))

@@ -71,7 +71,7 @@ def _texts(
     path = prefix + inner
     context = detail.get("ctx") or {}
     if detail["type"] == "conflict":
-        yield from ((place, f"'{dotted(place)}' {why}") for place, why in context["conflicts"])
+        yield from ((prefix + place, f"'{dotted(prefix + place)}' {why}") for place, why in context["conflicts"])
     elif detail["type"] == "extra_forbidden":
         yield path, unknown(path, owner)
     elif detail["type"] == "missing":

@@ -1,6 +1,7 @@
 """Objectives: log-probabilities in, one loss per pair out. Pure functions; the signature is the schema."""
 
-from . import listwise, paired, reference_free, unpaired  # noqa: F401 - they register their objectives
+# Each registers its objectives, and people read them in this order.
+from . import paired, ratios, ordered, reference_free, unpaired, listwise  # noqa: F401, I001
 from .bound import BoundObjective, bind, weighted_sum, with_class_weights
 from .registry import OBJECTIVES, Objective, find_objective, objective, objective_schemas
 

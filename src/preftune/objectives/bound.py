@@ -170,10 +170,10 @@ def bind(name: str, *, weight: float = 1.0, **parameters: object) -> BoundObject
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
+        if first["type"] == "conflict":
+            raise ConfigError(f"objective {name}: {first['msg']}") from None
         hint = did_you_mean(key, objective.schema.model_fields) if first["type"] == "extra_forbidden" else ""
         raise ConfigError(f"objective {name}: '{key}': {first['msg']}{hint}") from None
-    if objective.check is not None:
-        objective.check(**values)
     return BoundObjective((Part(objective, values, weight),))
 
 

@@ -56,6 +56,8 @@ def _facts(objective: Objective) -> Iterator[tuple[str, str]]:
     yield "loss at step 0", "depends on the data" if constant is None else f"{constant:.6g} with the defaults"
     if objective.couples == "step":
         yield "couples", "all pairs of a step (exact under any micro-batch split; costs a second forward pass)"
+    if objective.unlike_trl:
+        yield "unlike TRL 1.16.0", objective.unlike_trl
     if advice := beta_advice(objective.name, 135_000_000):
         yield "advised beta", f"{advice.low:g} to {advice.high:g} for small models ({advice.source})"
 

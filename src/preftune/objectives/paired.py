@@ -16,17 +16,11 @@ from torch.nn.functional import logsigmoid
 
 from ..logprobs.types import PairLogprobs
 from .registry import NonNegative, Positive, Probability, objective
-from .scores import Divergence, pair_scores
+from .scores import Divergence, pair_scores, smoothed
 
 _LOG2 = math.log(2)
 _Losses = Float[Tensor, " pairs"]
 _Smoothing = Annotated[float, Gt(0), Lt(0.5)]
-
-
-def _smoothed(logits: Tensor, smoothing: float) -> Tensor:
-    """``-(1 - e) log sigmoid(l) - e log sigmoid(-l)``."""
-    losses = -logsigmoid(logits)
-    return losses if smoothing == 0 else (1 - smoothing) * losses - smoothing * logsigmoid(-logits)
 
 
 def _margin(policy: PairLogprobs, reference: PairLogprobs, divergence: Divergence, alpha: float) -> Tensor:
@@ -39,6 +33,7 @@ def _margin(policy: PairLogprobs, reference: PairLogprobs, divergence: Divergenc
     formula="-(1 - e) logsigmoid(beta * margin) - e logsigmoid(-beta * margin)",
     step_zero=lambda **_: _LOG2,
     token_options=True,
+    unlike_trl="label_smoothing is honoured (cDPO); TRL accepts it and trains without it",
 )
 def sigmoid(
     policy: PairLogprobs,
@@ -57,7 +52,7 @@ def sigmoid(
         divergence: f-divergence to the reference; reverse_kl is DPO
         divergence_alpha: alpha of the alpha divergence
     """
-    return _smoothed(beta * _margin(policy, reference, divergence, divergence_alpha), label_smoothing)
+    return smoothed(beta * _margin(policy, reference, divergence, divergence_alpha), label_smoothing)
 
 
 @objective(
@@ -66,6 +61,7 @@ def sigmoid(
     formula="(-(1 - e) logsigmoid(beta * margin) + e logsigmoid(-beta * margin)) / (1 - 2e)",
     step_zero=lambda **_: _LOG2,
     token_options=True,
+    unlike_trl="label_smoothing of one half or more is refused; TRL warns and divides by zero or less",
 )
 def robust(
     policy: PairLogprobs,
@@ -203,6 +199,7 @@ def exo_pair(
     formula="(1 - m) (-logsigmoid(l)) + m exp(-l), l = beta * margin, m = sigmoid(l / tau)",
     step_zero=lambda **_: 0.5 * _LOG2 + 0.5,
     token_options=True,
+    unlike_trl="computed in log space, so finite where TRL gives NaN (beta * margin below -89 in fp32)",
 )
 def discopop(
     policy: PairLogprobs,
@@ -228,106 +225,6 @@ def discopop(
 
 
 @objective(
-    "nca_pair",
-    source="Chen et al. 2024, arXiv:2402.05369 (NCA for pairs)",
-    formula="-logsigmoid(beta c) - logsigmoid(-beta c) / 2 - logsigmoid(-beta r) / 2, c and r: log-ratios",
-    step_zero=lambda **_: 2 * _LOG2,
-)
-def nca_pair(policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.01) -> _Losses:
-    """NCA: raise the chosen log-ratio itself, not only its lead over the rejected one.
-
-    Args:
-        beta: scale of the log-ratios
-    """
-    ratio = policy - reference
-    c, r = beta * ratio.chosen, beta * ratio.rejected
-    return -logsigmoid(c) - 0.5 * logsigmoid(-c) - 0.5 * logsigmoid(-r)
-
-
-@objective(
-    "bco_pair",
-    source="Jung et al. 2024, arXiv:2404.04656, without the running shift (as TRL)",
-    formula="-logsigmoid(beta c) - logsigmoid(-beta r), c and r: log-ratios",
-    step_zero=lambda **_: 2 * _LOG2,
-)
-def bco_pair(policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.01) -> _Losses:
-    """BCO on pairs: a binary classifier of answers whose logit is the reward.
-
-    Args:
-        beta: scale of the log-ratios
-    """
-    ratio = policy - reference
-    return -logsigmoid(beta * ratio.chosen) - logsigmoid(-beta * ratio.rejected)
-
-
-@objective(
-    "sppo_hard",
-    source="Wu et al. 2024, arXiv:2405.00675, with hard labels",
-    formula="(c - 1 / (2 beta))^2 + (r + 1 / (2 beta))^2, c and r: log-ratios",
-    step_zero=lambda beta, **_: 2 * (0.5 / beta) ** 2,
-)
-def sppo_hard(policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.1) -> _Losses:
-    """SPPO: push the chosen log-ratio to 1 / (2 beta) and the rejected one to its negative.
-
-    Args:
-        beta: inverse of the target distance, in nats per answer; the paper's runs use 0.001
-    """
-    ratio = policy - reference
-    return (ratio.chosen - 0.5 / beta) ** 2 + (ratio.rejected + 0.5 / beta) ** 2
-
-
-@objective(
-    "apo_zero",
-    source="D'Oosterlinck et al. 2024, arXiv:2408.06266 (APO-zero)",
-    formula="1 - sigmoid(beta c) + sigmoid(beta r), c and r: log-ratios",
-    step_zero=lambda **_: 1.0,
-)
-def apo_zero(policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.1) -> _Losses:
-    """APO-zero: chosen answers up, rejected ones down; for chosen answers better than the model's own.
-
-    Args:
-        beta: scale of the log-ratios
-    """
-    ratio = policy - reference
-    return torch.sigmoid(-beta * ratio.chosen) + torch.sigmoid(beta * ratio.rejected)
-
-
-@objective(
-    "apo_down",
-    source="D'Oosterlinck et al. 2024, arXiv:2408.06266 (APO-down)",
-    formula="sigmoid(beta c) + 1 - sigmoid(beta (c - r)), c and r: log-ratios",
-    step_zero=lambda **_: 1.0,
-)
-def apo_down(policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.1) -> _Losses:
-    """APO-down: both answers down, the rejected one further; for chosen answers worse than the model's own.
-
-    Args:
-        beta: scale of the log-ratios
-    """
-    ratio = policy - reference
-    return torch.sigmoid(beta * ratio.chosen) + torch.sigmoid(-beta * ratio.margin)
-
-
-@objective(
-    "dpop",
-    source="Pal et al. 2024, arXiv:2402.13228, Eq. 3 (DPO-Positive)",
-    formula="-logsigmoid(beta * (margin - penalty * max(0, ref_c - logp_c)))",
-    step_zero=lambda **_: _LOG2,
-)
-def dpop(
-    policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.3, penalty: NonNegative = 50.0
-) -> _Losses:
-    """DPO-Positive: DPO that is punished when the chosen answer becomes less likely than under the reference.
-
-    Args:
-        beta: strength of the pull to the reference
-        penalty: the paper's lambda, weight of the chosen answer's fall in nats
-    """
-    ratio = policy - reference
-    return -logsigmoid(beta * (ratio.margin - penalty * torch.relu(-ratio.chosen)))
-
-
-@objective(
     "rdpo",
     source="Park et al. 2024, arXiv:2403.19159 (length-regularised DPO)",
     formula="-logsigmoid(beta * margin + length_penalty * (n_c - n_r))",
@@ -349,6 +246,7 @@ def rdpo(
     "rpo",
     source="Pang et al. 2024 (iterative RPO), arXiv:2404.19733; Liu et al. 2024, arXiv:2405.16436",
     formula="-logsigmoid(beta * margin) - nll_weight * logp_c / n_c",
+    unlike_trl="each answer's likelihood counts the same; in TRL (sigmoid + sft) each token of a micro-batch does",
 )
 def rpo(
     policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.1, nll_weight: Positive = 1.0
@@ -389,42 +287,3 @@ def odpo(
     floor = torch.finfo(policy.chosen.dtype).tiny
     offset = margins.clamp(min=floor).log() if logarithm else margins
     return -logsigmoid(beta * (policy - reference).margin - offset_weight * offset.to(policy.chosen.dtype))
-
-
-@objective(
-    "aot",
-    source="Melnyk et al. 2024, arXiv:2406.05882 (paired); sorted over the pairs of the whole step",
-    formula="-(1 - e) logsigmoid(beta d) - e logsigmoid(-beta d), d = sort(logp_c - logp_r) - sort(ref_c - ref_r)",
-    step_zero=lambda **_: _LOG2,
-    couples="step",
-)
-def aot(
-    policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.1, label_smoothing: Probability = 0.0
-) -> _Losses:
-    """AOT: the distribution of the policy's margins should dominate that of the reference's.
-
-    Args:
-        beta: strength of the pull to the reference
-        label_smoothing: share of labels that may be flipped
-    """
-    return _smoothed(beta * (policy.margin.sort().values - reference.margin.sort().values), label_smoothing)
-
-
-@objective(
-    "aot_unpaired",
-    source="Melnyk et al. 2024, arXiv:2406.05882 (unpaired); sorted over the answers of the whole step",
-    formula="-(1 - e) logsigmoid(beta d) - e logsigmoid(-beta d), d = sort(c) - sort(r), c and r: log-ratios",
-    step_zero=lambda **_: _LOG2,
-    couples="step",
-)
-def aot_unpaired(
-    policy: PairLogprobs, reference: PairLogprobs, *, beta: Positive = 0.1, label_smoothing: Probability = 0.0
-) -> _Losses:
-    """AOT without pairs: the distribution of chosen log-ratios should dominate that of the rejected ones.
-
-    Args:
-        beta: strength of the pull to the reference
-        label_smoothing: share of labels that may be flipped
-    """
-    ratio = policy - reference
-    return _smoothed(beta * (ratio.chosen.sort().values - ratio.rejected.sort().values), label_smoothing)

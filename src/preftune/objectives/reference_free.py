@@ -6,10 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, relu
 from torch.nn.functional import logsigmoid
 
-from ..errors import ConfigError
 from ..logprobs.types import PairLogprobs
 from .registry import NonNegative, Positive, Probability, objective
-from .scores import log_odds
+from .scores import log_odds, smoothed
 
 _Losses = Float[Tensor, " pairs"]
 _Terms = tuple[_Losses, dict[str, _Losses]]
@@ -26,9 +25,9 @@ def _scaled_sum(policy: PairLogprobs, beta: float = 1.0, **_: object) -> PairLog
     return policy.derived(beta * policy.chosen, beta * policy.rejected)
 
 
-def _one_gamma(gamma: float | None, gamma_beta_ratio: float | None, **_: object) -> None:
-    if gamma is not None and gamma_beta_ratio is not None:
-        raise ConfigError("objective simpo: give gamma or gamma_beta_ratio (gamma / beta), not both")
+def _one_gamma(gamma: float | None, gamma_beta_ratio: float | None, **_: object) -> dict[str, str]:
+    both = gamma is not None and gamma_beta_ratio is not None
+    return {"gamma_beta_ratio": "(gamma / beta) and gamma say the same thing: give one, not both"} if both else {}
 
 
 @objective(
@@ -36,7 +35,8 @@ def _one_gamma(gamma: float | None, gamma_beta_ratio: float | None, **_: object)
     source="Meng et al. 2024, arXiv:2405.14734, Eq. 6; no NLL term",
     formula="-logsigmoid(beta * (logp_c / n_c - logp_r / n_r) - gamma)",
     rewards=_scaled_average,
-    check=_one_gamma,
+    conflicts=_one_gamma,
+    unlike_trl="no likelihood term; TRL's CPOTrainer adds one unless cpo_alpha is 0 (here: a sum with sft)",
 )
 def simpo(
     policy: PairLogprobs,
@@ -61,6 +61,7 @@ def simpo(
     source="Hong et al. 2024, arXiv:2403.07691, Eq. 6 and 7; the NLL is of the chosen answer given the prompt",
     formula="-logp_c / n_c - beta * logsigmoid(log odds(p_c) - log odds(p_r)), p: mean token probability",
     rewards=_scaled_average,
+    unlike_trl="the likelihood term covers the answer; TRL's covers prompt and answer",
 )
 def orpo(policy: PairLogprobs, *, beta: Positive = 0.1) -> _Terms:
     """ORPO: supervised fine-tuning on the chosen answer with an odds-ratio term against the rejected one.
@@ -94,8 +95,7 @@ def cpo(
         label_smoothing: share of labels that may be flipped
     """
     logits, nll = beta * policy.margin, -policy.per_token().chosen
-    preference = -(1 - label_smoothing) * logsigmoid(logits) - label_smoothing * logsigmoid(-logits)
-    return preference + nll_weight * nll, {"nll_loss": nll}
+    return smoothed(logits, label_smoothing) + nll_weight * nll, {"nll_loss": nll}
 
 
 @objective(
@@ -120,6 +120,7 @@ def slic(policy: PairLogprobs, *, gap: Positive = 1.0, nll_weight: NonNegative =
     source="maximum likelihood of the chosen answer, for sums with other losses",
     formula="-logp_c / n_c, the mean over the chosen answer's tokens",
     rewards=_scaled_average,
+    unlike_trl="each answer counts the same; in TRL each token of a micro-batch does, so its size changes the loss",
 )
 def sft(policy: PairLogprobs) -> _Losses:
     """Supervised fine-tuning on the chosen answers: each answer counts the same, whatever its length."""

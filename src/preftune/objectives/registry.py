@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..errors import ConfigError, did_you_mean
 from ..logprobs.types import FeedbackLogprobs, PairLogprobs, RankingLogprobs
@@ -65,10 +66,12 @@ class Objective:
     """``step``: a loss depends on all pairs of a step (sorts, estimates)."""
     token_options: bool = False
     """Whether ``ld_alpha`` and ``wpo`` apply."""
-    check: Callable[..., None] | None = None
-    """Raises ConfigError where parameters do not go together."""
+    conflicts: Callable[..., dict[str, str]] | None = None
+    """From the parameters: which do not go with the others, and why."""
     mismatched: bool = False
     """Whether unpaired data need a mismatched answer per prompt (KTO's KL estimate)."""
+    unlike_trl: str | None = None
+    """Where the value differs from TRL 1.16.0 on purpose."""
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -117,9 +120,22 @@ class Objective:
         }
         if self.token_options:
             fields |= {n: (kind, Field(d, description=text)) for n, (kind, d, text) in _TOKEN_OPTIONS.items()}
-        return create_model(
-            self.name, __config__=ConfigDict(extra="forbid", frozen=True), __doc__=self.summary, **fields
-        )
+        checks: dict[str, Any] = {"no_conflicts": self._validator()} if self.conflicts else {}
+        config = ConfigDict(extra="forbid", frozen=True)
+        return create_model(self.name, __config__=config, __doc__=self.summary, __validators__=checks, **fields)
+
+    def _validator(self) -> Any:
+        """``conflicts`` as pydantic runs it: one error that holds every place and reason."""
+
+        def check(values: BaseModel) -> BaseModel:
+            found = self.conflicts(**values.model_dump()) if self.conflicts else {}
+            if found:
+                text = "; ".join(f"{key} {why}" for key, why in found.items())
+                places = [((key,), why) for key, why in found.items()]
+                raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": places})
+            return values
+
+        return model_validator(mode="after")(check)
 
 
 class _Registry(dict[str, Objective]):
@@ -145,13 +161,14 @@ def objective(
     rewards: Rewards | None = None,
     couples: Couples = "pair",
     token_options: bool = False,
-    check: Callable[..., None] | None = None,
+    conflicts: Callable[..., dict[str, str]] | None = None,
     mismatched: bool = False,
+    unlike_trl: str | None = None,
 ) -> Callable[[LossFunction], LossFunction]:
     """Register a function as an objective."""
 
     def register(function: LossFunction) -> LossFunction:
-        options = (step_zero, rewards, couples, token_options, check, mismatched)
+        options = (step_zero, rewards, couples, token_options, conflicts, mismatched, unlike_trl)
         OBJECTIVES[name] = Objective(name, function, source, formula, *options)
         return function
 

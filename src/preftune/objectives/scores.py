@@ -72,6 +72,12 @@ def wpo_weights(policy: PairLogprobs) -> Float[Tensor, " pairs"]:
     return (means[0::2] + means[1::2]).exp().clamp(max=1.0)
 
 
+def smoothed(logits: Tensor, smoothing: float) -> Tensor:
+    """``-(1 - e) log sigmoid(l) - e log sigmoid(-l)``: the logistic loss where a share e of labels may be flipped."""
+    losses = -logsigmoid(logits)
+    return losses if smoothing == 0 else (1 - smoothing) * losses - smoothing * logsigmoid(-logits)
+
+
 def _tokens(logprobs: PairLogprobs, option: str) -> SequenceLogprobs:
     if logprobs.sequences is None:
         raise ConfigError(f"{option} needs per-token log-probs, and these are sums only")

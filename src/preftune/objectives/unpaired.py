@@ -33,6 +33,8 @@ def _half(desirable_weight: float | None = None, undesirable_weight: float | Non
     step_zero=_half,
     couples="step",
     mismatched=True,
+    unlike_trl="liked and disliked answers are mixed in every step; TRL trains in file order. z0 is estimated over the "
+    "whole step, and class weights are computed from the counts (1 in TRL)",
 )
 def kto(
     policy: FeedbackLogprobs,
