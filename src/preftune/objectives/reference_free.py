@@ -33,7 +33,7 @@ def _one_gamma(gamma: float | None, gamma_beta_ratio: float | None, **_: object)
 @objective(
     "simpo",
     source="Meng et al. 2024, arXiv:2405.14734, Eq. 6; no NLL term",
-    formula="-logsigmoid(beta * (logp_c / n_c - logp_r / n_r) - gamma)",
+    formula="-(1 - e) logsigmoid(l) - e logsigmoid(-l), l = beta * (logp_c / n_c - logp_r / n_r) - gamma",
     rewards=_scaled_average,
     conflicts=_one_gamma,
     unlike_trl="no likelihood term; TRL's CPOTrainer adds one unless cpo_alpha is 0 (here: a sum with sft)",
@@ -44,6 +44,7 @@ def simpo(
     beta: Positive = 2.0,
     gamma: NonNegative | None = None,
     gamma_beta_ratio: NonNegative | None = None,
+    label_smoothing: Probability = 0.0,
 ) -> _Losses:
     """SimPO: the average log-prob per token is the reward, and chosen must lead by gamma.
 
@@ -51,9 +52,10 @@ def simpo(
         beta: scale of the reward, 2 to 10
         gamma: target lead of the chosen reward, absolute; or give gamma_beta_ratio
         gamma_beta_ratio: gamma / beta, as the authors' repository has it; 0.5 where neither is given
+        label_smoothing: share e of labels that may be flipped, as in the authors' repository; 0 is the paper
     """
     lead = gamma if gamma is not None else beta * (0.5 if gamma_beta_ratio is None else gamma_beta_ratio)
-    return -logsigmoid(beta * policy.per_token().margin - lead)
+    return smoothed(beta * policy.per_token().margin - lead, label_smoothing)
 
 
 @objective(
@@ -79,6 +81,8 @@ def orpo(policy: PairLogprobs, *, beta: Positive = 0.1) -> _Terms:
     source="Xu et al. 2024, arXiv:2401.08417; the NLL averaged over the chosen answer's tokens",
     formula="-(1 - e) logsigmoid(l) - e logsigmoid(-l) - nll_weight * logp_c / n_c, l = beta * (logp_c - logp_r)",
     rewards=_scaled_sum,
+    unlike_trl="the paper's loss alone. TRL's loss_type hinge is beta times slic with gap 1 / beta; its ipo, which has "
+    "no paper, is not built",
 )
 def cpo(
     policy: PairLogprobs,

@@ -10,10 +10,37 @@ from preftune.data import Origin
 from preftune.data.checks import CHECKS, CheckReport, Example, Finding, check_named, checks_named, verdict_of
 from preftune.errors import DataError
 
-NAMES = """schema empty identical near_identical duplicate near_duplicate_prompt contradiction cycle tie
-score_contradiction stock_answer length_ratio length_bias style_shortcut template_leak truncated encoding
-refusal_balance language_mismatch prompt_copied repetition roles prompt_mismatch split_leakage benchmark_overlap
-category_balance annotator_agreement pii label_balance""".split()
+NAMES = [
+    "schema",
+    "empty",
+    "identical",
+    "near_identical",
+    "duplicate",
+    "near_duplicate_prompt",
+    "contradiction",
+    "cycle",
+    "tie",
+    "score_contradiction",
+    "stock_answer",
+    "length_ratio",
+    "length_bias",
+    "style_shortcut",
+    "template_leak",
+    "truncated",
+    "encoding",
+    "refusal_balance",
+    "language_mismatch",
+    "prompt_copied",
+    "repetition",
+    "roles",
+    "prompt_mismatch",
+    "split_leakage",
+    "benchmark_overlap",
+    "category_balance",
+    "annotator_agreement",
+    "pii",
+    "label_balance",
+]
 
 
 def made(name: str = "identical", severity: str = "error", rows: tuple[int, ...] = (17,)) -> Finding:
