@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from peft import PeftModel
 from run_helpers import checked, history, losses, settings, weights, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -181,6 +182,23 @@ def test_the_same_config_again_is_done_and_changes_nothing(
     assert (second.exit_code, second.summary) == (0, first.summary)
     assert reporter.notes[0].startswith("already done")
     assert {path: path.read_bytes() for path in first.output_dir.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_a_version_that_lacked_a_key_is_still_the_same_run(
+    model_folder: Path, pairs_file: Path, tmp_path: Path
+) -> None:
+    config = checked(settings(model_folder, pairs_file, tmp_path / "out"))
+    resolved = train(config).output_dir / "run" / "resolved.yaml"
+    stored = yaml.safe_load(resolved.read_text(encoding="utf-8"))
+    del stored["train"]["keep_last"]
+    resolved.write_text(yaml.safe_dump(stored), encoding="utf-8")
+    reporter = QuietReporter()
+    train(config, reporter=reporter)
+    assert reporter.notes[0].startswith("already done")
+    stored["train"]["a_key_that_is_gone"] = 1
+    resolved.write_text(yaml.safe_dump(stored), encoding="utf-8")
+    with pytest.raises(RunFolderError, match="a_key_that_is_gone"):
+        train(config)
 
 
 def test_another_config_in_a_finished_folder_is_refused_naming_its_keys(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch.optim import AdamW
 
-from ..config import Config
-from ..errors import Interrupted, PreftuneError, RunFolderError
+from ..config import Config, load_config
+from ..errors import ConfigError, Interrupted, PreftuneError, RunFolderError
 from ..logprobs.verify import LayoutChoice
 from ..models.load import load_tokenizer
-from ..objectives import BoundObjective
+from ..objectives import BoundObjective, objective_schemas
 from ..runs.directory import RunDirectory
 from ..runs.display import QuietReporter, Reporter
 from ..runs.metrics_log import MetricsLog
@@ -80,7 +80,7 @@ def train(
     directory = RunDirectory(Path(config.output_dir).expanduser())
     resolved = config.model_dump(mode="json")
     with directory.lock():
-        if directory.state(resolved, resume=config.train.resume) == "finished":
+        if directory.state(resolved, resume=config.train.resume, complete=with_defaults) == "finished":
             return _already_done(directory, reporter)
         started = time.perf_counter()
         prepared = prepare(config, reporter)
@@ -115,6 +115,14 @@ def prepare(config: Config, reporter: Reporter) -> Prepared:
     policy.scorer.token_statistics = objective.needs_token_statistics
     choice = check_layout(config, policy, [*data.train, *data.held_out])
     return Prepared(config, data, policy, objective, choice, make_plan(config, data, policy, objective, choice))
+
+
+def with_defaults(stored: Mapping[str, object]) -> Mapping[str, object]:
+    """A stored config with the defaults of keys that came after it; as it is where it can no longer be read."""
+    try:
+        return load_config(stored, objectives=objective_schemas()).model_dump(mode="json")
+    except ConfigError:  # a key that is gone: the comparison names it
+        return stored
 
 
 def _show(plan: Plan, reporter: Reporter) -> None:
@@ -160,7 +168,7 @@ def _run(
         reporter.note(f"going on from step {progress.step} ({checkpoint})")
     resumed_from = None if checkpoint is None else progress.step
     # Nothing is written before this line: whatever is refused above leaves the folder as it was.
-    directory.claim(config.model_dump(mode="json"), resume=config.train.resume)
+    directory.claim(config.model_dump(mode="json"), resume=config.train.resume, complete=with_defaults)
     begin_record(directory, config, data, policy, identity, command, resumed_from)
     with MetricsLog(directory.metrics_jsonl, resume_step=resumed_from) as log, stop_signals() as stop:
         hooks = RunHooks(

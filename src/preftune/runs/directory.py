@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,13 @@ RunState = Literal["new", "unfinished", "finished"]
 
 MAY_DIFFER = frozenset({"output_dir", "train.resume", "report_to"})
 """Config keys that do not change what a run computes, so a run may go on under other values of them."""
+
+Complete = Callable[[Mapping[str, object]], Mapping[str, object]]
+
+
+def _as_it_is(config: Mapping[str, object]) -> Mapping[str, object]:
+    return config
+
 
 _CHECKPOINT = re.compile(r"^step-(\d+)$")
 _SHOWN_DIFFERENCES = 12
@@ -136,9 +143,16 @@ class RunDirectory:
             _remove_if_empty(made)
 
     def state(
-        self, resolved: Mapping[str, object], *, resume: str = "auto", may_differ: Collection[str] = MAY_DIFFER
+        self,
+        resolved: Mapping[str, object],
+        *,
+        resume: str = "auto",
+        may_differ: Collection[str] = MAY_DIFFER,
+        complete: Complete = _as_it_is,
     ) -> RunState:
         """What this folder is to a run with the config ``resolved`` (nested mappings); changes nothing.
+
+        ``complete`` fills the defaults of keys that the config stored here, of an earlier version, does not know.
 
         ``"new"``: empty, or its run never took a step. ``"unfinished"``: the same run, to be gone on with.
         ``"finished"``: the same run, done. Raises RunFolderError where it holds another run (the keys that differ are
@@ -156,14 +170,19 @@ class RunDirectory:
                 f"{self.root}: holds a run already, and train.resume: never does not go on with it. "
                 "Give this run another output_dir, or delete the folder yourself."
             )
-        self._refuse_other_config(resolved, may_differ)
+        self._refuse_other_config(resolved, may_differ, complete)
         return "finished" if self._status() == "finished" else "unfinished"
 
     def claim(
-        self, resolved: Mapping[str, object], *, resume: str = "auto", may_differ: Collection[str] = MAY_DIFFER
+        self,
+        resolved: Mapping[str, object],
+        *,
+        resume: str = "auto",
+        may_differ: Collection[str] = MAY_DIFFER,
+        complete: Complete = _as_it_is,
     ) -> RunState:
         """``state``; a new run also writes ``run/resolved.yaml``, which makes the folder its own."""
-        found = self.state(resolved, resume=resume, may_differ=may_differ)
+        found = self.state(resolved, resume=resume, may_differ=may_differ, complete=complete)
         if found == "new":
             import yaml
 
@@ -192,7 +211,9 @@ class RunDirectory:
             return True
         return any(row["step"] > 0 for row in read_history(self.metrics_jsonl))
 
-    def _refuse_other_config(self, resolved: Mapping[str, object], may_differ: Collection[str]) -> None:
+    def _refuse_other_config(
+        self, resolved: Mapping[str, object], may_differ: Collection[str], complete: Complete
+    ) -> None:
         import yaml
 
         try:
@@ -202,6 +223,8 @@ class RunDirectory:
                 f"{self.resolved_yaml}: cannot be read ({error}), so the run in this folder is unknown. "
                 "Choose another output_dir."
             ) from error
+        if isinstance(before, dict):
+            before = complete(before)
         differing = [line for key, line in differences(before, resolved) if key not in may_differ]
         if differing:
             shown = "\n  ".join(differing[:_SHOWN_DIFFERENCES])
