@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from data_helpers import GOOD, turns, write_lines
 
-from preftune.data import load_pairs
+from preftune.data import GivenRows, load_pairs
 from preftune.errors import DataError
 
 
@@ -191,3 +191,16 @@ def test_reading_data_imports_no_heavy_package(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rows_in_memory_are_read_and_reported_like_those_of_a_file(tmp_path: Path) -> None:
+    lines = [*rows(3), {"prompt": "p", "rejected": "b"}]
+    given, file = GivenRows("train_dataset", lines), write_lines(tmp_path / "a.jsonl", lines)
+    ours, theirs = load_pairs(given, max_bad_rows=1), load_pairs(file, max_bad_rows=1)
+    assert [p.id for p in ours.pairs] == [p.id for p in theirs.pairs]
+    assert str(ours.report.bad_rows[0].origin) == "train_dataset:4"
+    assert (ours.report.rows_read, ours.report.files[0].formats) == (4, {"trl": 3, "unknown": 1})
+    assert ours.report.files[0].sha256 != load_pairs(GivenRows("train_dataset", rows(3))).report.files[0].sha256
+    assert "train_dataset:4: no 'chosen'" in refusal(given)
+    assert "train_dataset: holds no rows" in refusal(GivenRows("train_dataset", []))
+    assert "the row is text, not an object" in refusal(GivenRows("x", ["text"]))  # type: ignore[list-item]

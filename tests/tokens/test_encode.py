@@ -71,3 +71,28 @@ def test_content_ids_follow_the_tokens_not_the_row(tokenizer):
     (a, b), _ = encode(tokenizer, make_pair("Hi", "Yes", "No"), make_pair("Hi", "Yes", "Maybe", row=2), max_length=64)
     assert a.sequence_ids[0] == b.sequence_ids[0]
     assert a.sequence_ids[1] != b.sequence_ids[1]
+
+
+def test_answer_end_keeps_the_prompt_and_drops_prompts_that_fill_the_window(tokenizer):
+    pair = make_pair("word " * 20, "yes " * 100, "No")
+    (whole,), _ = encode(tokenizer, pair, max_length=500)
+    size = len(whole.prompt)
+    (group,), report = encode(tokenizer, pair, max_length=size + 10, truncation="answer_end")
+    assert group.prompt.tolist() == whole.prompt.tolist()
+    assert group.completions[0].ids.tolist() == whole.completions[0].ids[:10].tolist()
+    assert dict(+report.cut) == {"chosen": 1}
+    groups, report = encode(tokenizer, pair, max_length=size, truncation="answer_end")
+    assert groups == []
+    assert report.dropped[0].reason == f"the prompt alone has {size} tokens, data.max_length is {size}"
+
+
+def test_a_limit_on_the_prompt_comes_before_the_window_and_keeps_the_end(tokenizer):
+    pair = make_pair("abcdefgh " * 50 + "END", "Yes", "No")
+    for truncation in ("prompt_start", "answer_end"):
+        (group,), report = encode(tokenizer, pair, max_length=600, max_prompt_length=40, truncation=truncation)
+        assert 30 < len(group.prompt) <= 40
+        assert tokenizer.decode(group.prompt).endswith(f"END<|im_end|>\n{HEADER}")
+        assert dict(+report.cut) == {"prompts": 1}
+    groups, report = encode(tokenizer, pair, max_length=600, max_prompt_length=40, truncation="drop")
+    assert groups == []
+    assert "data.max_prompt_length 40" in report.dropped[0].reason

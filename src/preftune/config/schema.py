@@ -111,8 +111,11 @@ class Data(Section):
     a Jinja file."""
     max_length: Annotated[int, Field(ge=16)] = 2048
     """Longest prompt plus answer, in tokens."""
-    truncation: Literal["prompt_start", "drop"] = "prompt_start"
-    """What happens to longer ones: cut the start of the prompt, or drop the pair. Both are counted and reported."""
+    max_prompt_length: Annotated[int, Field(ge=8)] | None = None
+    """Longest prompt, in tokens, below `max_length`; longer ones lose their start. `null`: no limit of its own."""
+    truncation: Literal["prompt_start", "answer_end", "drop"] = "prompt_start"
+    """What happens to longer ones: cut the start of the prompt; cut the end of the answers (and drop pairs whose prompt
+    alone is too long); or drop the pair. All are counted and reported."""
     rankings: Literal["best_worst", "adjacent", "all"] | None = None
     """How rankings of several answers become pairs: the best against the worst, each against the next, or all pairs.
     `null` refuses files of rankings."""
@@ -250,8 +253,7 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Keys that are fine alone but not together: the place of the key to change, and why. All such rules live here."""
     model, data, reference = config.model, config.data, config.reference
     yield from _adapter_conflicts(model, reference)
-    if data.margin_threshold is not None and data.rankings is None:
-        yield ("data", "margin_threshold"), "has no use without data.rankings, which says how rankings become pairs"
+    yield from _data_conflicts(data)
     if reference.kind == "adapter_off":
         if model.lora is None:
             yield ("reference", "kind"), "adapter_off needs an adapter to turn off, but model.lora is null; use cached"
@@ -266,8 +268,6 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("model", "revision"), "is for models on the hub; the embedded demo model has none; leave it out"
     if model.device == "mps" and model.dtype == "float64":
         yield ("model", "dtype"), "float64 does not exist on mps; use float32"
-    if data.eval is not None and data.eval_fraction not in (0.0, Data.model_fields["eval_fraction"].default):
-        yield ("data", "eval_fraction"), "has no use when data.eval names the held-out pairs; leave one of them out"
     if config.eval.every is not None and data.eval is None and data.eval_fraction == 0:
         yield ("eval", "every"), "needs held-out pairs: give data.eval, or data.eval_fraction above 0"
 
@@ -279,3 +279,12 @@ def _adapter_conflicts(model: Model, reference: ReferenceConfig) -> Iterator[tup
         yield ("model", "lora"), "has no use: model.adapter brings its own rank and targets; leave lora out, or null"
     if reference.kind == "adapter_off":
         yield ("reference", "kind"), "adapter_off would compare with the model without model.adapter; use cached"
+
+
+def _data_conflicts(data: Data) -> Iterator[tuple[tuple[str, ...], str]]:
+    if data.max_prompt_length is not None and data.max_prompt_length >= data.max_length:
+        yield ("data", "max_prompt_length"), f"leaves no room for an answer: data.max_length is {data.max_length}"
+    if data.margin_threshold is not None and data.rankings is None:
+        yield ("data", "margin_threshold"), "has no use without data.rankings, which says how rankings become pairs"
+    if data.eval is not None and data.eval_fraction not in (0.0, Data.model_fields["eval_fraction"].default):
+        yield ("data", "eval_fraction"), "has no use when data.eval names the held-out pairs; leave one of them out"

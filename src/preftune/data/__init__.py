@@ -18,7 +18,7 @@ from .records import (
     Turns,
 )
 from .report import DataReport, FileReport
-from .rows import RawRow, read_rows
+from .rows import GivenRows, RawRow, read_rows
 from .sources import Skipped
 from .split import overlap, split_by_prompt
 
@@ -31,6 +31,7 @@ __all__ = [
     "DataReport",
     "FileReport",
     "Format",
+    "GivenRows",
     "LoadedFeedback",
     "LoadedPairs",
     "LoadedRankings",

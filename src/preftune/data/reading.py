@@ -9,13 +9,12 @@ from heapq import nsmallest
 from typing import Any, Generic
 
 from ..errors import DataError
-from .files import sha256_of
 from .formats import Format, View, convert, format_named
 from .formats.views import R
 from .ordering import shuffle_key
 from .records import BadRow, Origin
 from .report import DataReport, FileReport, count_kinds, list_bad_rows
-from .rows import RawRow, read_rows
+from .rows import RawRow
 from .sources import DataFile, Skipped, SourceList, resolve
 
 
@@ -85,7 +84,7 @@ def _format_of(file: DataFile, given: Format | None) -> Format | None:
 
 def _read(file: DataFile, given: Format | None, view: View[R]) -> _Reading[R]:
     reading: _Reading[R] = _Reading(file)
-    for row in read_rows(file.path):
+    for row in file.read():
         if isinstance(row, BadRow):
             reading.formats["unknown"] += 1
             reading.bad.append(row)
@@ -138,7 +137,7 @@ def _file_report(reading: _Reading[Any], kept: int) -> FileReport:
     used: set[Origin] = {record.origin for record in reading.records}
     return FileReport(
         path=str(reading.file.path),
-        sha256=sha256_of(reading.file.path),
+        sha256=reading.file.sha256(),
         formats=dict(reading.formats.most_common()),
         rows_read=reading.formats.total(),
         rows_used=len(used),

@@ -7,8 +7,9 @@ Row numbers are 1-based: the line in .jsonl (blank lines count), the position in
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from ..errors import DataError
@@ -27,6 +28,27 @@ class RawRow:
 
     values: Mapping[str, object]
     origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class GivenRows:
+    """Rows that a program holds already, with a name for them in messages and records."""
+
+    name: str
+    rows: Sequence[Mapping[str, object]]
+
+    def read(self) -> Iterator[RawRow | BadRow]:
+        """The rows in order, as ``read_rows`` gives those of a file. Raises DataError where there are none."""
+        if not self.rows:
+            raise DataError(f"{self.name}: holds no rows")
+        return (_as_row(row, Origin(self.name, number)) for number, row in enumerate(self.rows, 1))
+
+    def sha256(self) -> str:
+        """Hash over the rows as JSON lines."""
+        digest = sha256()
+        for row in self.rows:
+            digest.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
+        return digest.hexdigest()
 
 
 class _RepeatedKeyError(ValueError):
@@ -97,7 +119,7 @@ def _row_of_line(line: bytes, origin: Origin) -> RawRow | BadRow:
 
 
 def _as_row(value: object, origin: Origin) -> RawRow | BadRow:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return RawRow(value, origin)
     what = {list: "a list", str: "text", type(None): "null"}.get(type(value), "a bare value")
     return BadRow(origin, f"the row is {what}, not an object: write {{...}} with named columns", "unreadable")

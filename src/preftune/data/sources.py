@@ -1,19 +1,21 @@
-"""What a user may name as data: files, folders, globs, LLaMA-Factory registries; resolved to a list of files."""
+"""What a user may name as data: files, folders, globs, LLaMA-Factory registries, rows in memory; as a list of files."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from . import dataset_info
-from .files import KNOWN_ENDINGS, file_kind, missing
+from .files import KNOWN_ENDINGS, file_kind, missing, sha256_of
 from .formats import Format, View
+from .records import BadRow
+from .rows import GivenRows, RawRow, read_rows
 
-Source = str | Path
+Source = str | Path | GivenRows
 SourceList = Source | Sequence[Source]
 
 
@@ -24,6 +26,16 @@ class DataFile:
     path: Path
     format: Format | None = None
     entry: str | None = None
+    given: GivenRows | None = None
+    """Its rows, where a program holds them; then there is no file, and ``path`` is only a name."""
+
+    def read(self) -> Iterator[RawRow | BadRow]:
+        """Its rows in order."""
+        return read_rows(self.path) if self.given is None else self.given.read()
+
+    def sha256(self) -> str:
+        """Hash of what it holds."""
+        return sha256_of(self.path) if self.given is None else self.given.sha256()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,7 @@ def resolve(source: SourceList, view: View[Any]) -> tuple[tuple[DataFile, ...], 
 
     Raises DataError where a source does not exist or holds no data.
     """
-    sources: Sequence[Source] = [source] if isinstance(source, str | Path) else source
+    sources: Sequence[Source] = [source] if isinstance(source, str | Path | GivenRows) else source
     if not sources:
         raise DataError("no data: the list of sources is empty; name a file or folder")
     files: list[DataFile] = []
@@ -57,6 +69,8 @@ def resolve(source: SourceList, view: View[Any]) -> tuple[tuple[DataFile, ...], 
 
 
 def _resolve_one(source: Source, view: View[Any]) -> tuple[list[DataFile], list[Skipped]]:
+    if isinstance(source, GivenRows):
+        return [DataFile(Path(source.name), given=source)], []
     text = str(source)
     if not text.strip():
         raise DataError("no data: the source is empty text; name a file or folder")

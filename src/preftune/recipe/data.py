@@ -100,7 +100,11 @@ def read_data(
 def _encode(
     config: Config, objective: BoundObjective, template: Template, records: Sequence[Any]
 ) -> tuple[list[EncodedGroup], EncodingReport]:
-    options: dict[str, Any] = {"max_length": config.data.max_length, "truncation": config.data.truncation}
+    options: dict[str, Any] = {
+        "max_length": config.data.max_length,
+        "truncation": config.data.truncation,
+        "max_prompt_length": config.data.max_prompt_length,
+    }
     if objective.data == "feedback":
         mismatched = objective.needs_mismatched and bool(records)
         return encode_feedback(records, template, mismatched=mismatched, **options)

@@ -18,7 +18,7 @@ from .chat import Piece, Template
 
 IntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
-Truncation = Literal["prompt_start", "drop"]
+Truncation = Literal["prompt_start", "answer_end", "drop"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,22 +115,55 @@ class _Item:
     """Whether equal answers leave nothing to learn."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """How long prompt and answers may be, and what gives way."""
+
+    max_length: int
+    truncation: Truncation
+    max_prompt_length: int | None
+
+    def holds(self, group: EncodedGroup) -> bool:
+        """Whether nothing has to be cut."""
+        return group.longest <= self.max_length and len(group.prompt) <= (self.max_prompt_length or self.max_length)
+
+    def prompt_budget(self, whole: EncodedGroup) -> int:
+        """Tokens that the prompt may keep."""
+        most = len(whole.prompt)
+        if self.truncation == "prompt_start":
+            longest_answer = max(len(c.ids) for c in whole.completions)
+            most = max(self.max_length // 2, self.max_length - longest_answer)
+        return most if self.max_prompt_length is None else min(most, self.max_prompt_length)
+
+
 def encode_pairs(
-    pairs: Iterable[PreferencePair], template: Template, *, max_length: int, truncation: Truncation = "prompt_start"
+    pairs: Iterable[PreferencePair],
+    template: Template,
+    *,
+    max_length: int,
+    truncation: Truncation = "prompt_start",
+    max_prompt_length: int | None = None,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Encode every pair; what cannot be used is in the report with its file, row and reason.
 
     ``max_length`` (tokens) bounds prompt + completion of either side. ``prompt_start`` drops the oldest turns of
     a prompt that is too long, then cuts the start of the oldest turn that is left, and keeps the generation
     header; the prompt keeps at least half of the window, and what is left of the window bounds both answers.
-    ``drop`` leaves out every pair that does not fit.
+    ``answer_end`` keeps the prompt and cuts the ends of the answers; a prompt that alone fills the window is dropped.
+    ``drop`` leaves out every pair that does not fit. ``max_prompt_length`` (tokens) bounds the prompt first, cut as by
+    ``prompt_start``.
     """
     items = (_Item(p, p.completions, ("chosen", "rejected"), True) for p in pairs)
-    return _encode_all(items, template, max_length, truncation)
+    return _encode_all(items, template, _Window(max_length, truncation, max_prompt_length))
 
 
 def encode_rankings(
-    rankings: Iterable[Ranking], template: Template, *, max_length: int, truncation: Truncation = "prompt_start"
+    rankings: Iterable[Ranking],
+    template: Template,
+    *,
+    max_length: int,
+    truncation: Truncation = "prompt_start",
+    max_prompt_length: int | None = None,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Encode rankings without ties, best answer first; truncation as for pairs."""
     items, tied = [], []
@@ -139,7 +172,7 @@ def encode_rankings(
             tied.append(BadRow(r.origin, "answers share a rank, and this objective needs a strict order"))
         else:
             items.append(_Item(r, r.completions, ("answers",) * len(r.completions), True))
-    groups, report = _encode_all(items, template, max_length, truncation)
+    groups, report = _encode_all(items, template, _Window(max_length, truncation, max_prompt_length))
     report.bad += tied
     return groups, report
 
@@ -150,6 +183,7 @@ def encode_feedback(
     *,
     max_length: int,
     truncation: Truncation = "prompt_start",
+    max_prompt_length: int | None = None,
     mismatched: bool = True,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Encode liked and disliked answers; truncation as for pairs.
@@ -165,7 +199,7 @@ def encode_feedback(
         _Item(r, (r.completion,) if others is None else (r.completion, others[i]), ("answers", "mismatched"), False)
         for i, r in enumerate(records)
     )
-    return _encode_all(items, template, max_length, truncation)
+    return _encode_all(items, template, _Window(max_length, truncation, max_prompt_length))
 
 
 def _mismatched(records: Sequence[BinaryFeedback]) -> list[Turns]:
@@ -181,12 +215,12 @@ def _mismatched(records: Sequence[BinaryFeedback]) -> list[Turns]:
 
 
 def _encode_all(
-    items: Iterable[_Item], template: Template, max_length: int, truncation: Truncation
+    items: Iterable[_Item], template: Template, window: _Window
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     report, groups = EncodingReport(), []
     for item in items:
         try:
-            group = _encode(item, template, max_length, truncation, report)
+            group = _encode(item, template, window, report)
         except TemplateError as error:
             report.bad.append(BadRow(item.record.origin, str(error)))
             continue
@@ -203,27 +237,37 @@ def _count(group: EncodedGroup, report: EncodingReport) -> None:
     report.answer_tokens += sum(c.num_scored for c in group.completions)
 
 
-def _encode(
-    item: _Item, template: Template, max_length: int, truncation: Truncation, report: EncodingReport
-) -> EncodedGroup | None:
-    origin = item.record.origin
+def _encode(item: _Item, template: Template, window: _Window, report: EncodingReport) -> EncodedGroup | None:
     whole = _render(item, item.record.prompt, template)
-    if whole.longest <= max_length:
+    if window.holds(whole):
         return _usable(whole, item, report)
-    if truncation == "drop":
-        report.dropped.append(BadRow(origin, f"{whole.longest} tokens, data.max_length is {max_length}"))
+    fault = _too_long(whole, window)
+    if fault:
+        report.dropped.append(BadRow(item.record.origin, fault))
         return None
-    longest_answer = max(len(c.ids) for c in whole.completions)
-    budget = max(max_length // 2, max_length - longest_answer)
+    budget = window.prompt_budget(whole)
     shorter = whole if len(whole.prompt) <= budget else _shorten_prompt(item, template, budget)
     if shorter is None:
-        report.dropped.append(BadRow(origin, f"the prompt cannot be cut to {budget} tokens (data.max_length)"))
+        key = "data.max_length" if budget != window.max_prompt_length else "data.max_prompt_length"
+        report.dropped.append(BadRow(item.record.origin, f"the prompt cannot be cut to {budget} tokens ({key})"))
         return None
     report.cut["prompts"] += shorter is not whole
-    cut = _cut_answers(shorter, max_length)
+    cut = _cut_answers(shorter, window.max_length)
     for side, before, after in zip(item.sides, shorter.completions, cut.completions, strict=False):
         report.cut[side] += len(after.ids) < len(before.ids)
     return _usable(cut, item, report)
+
+
+def _too_long(whole: EncodedGroup, window: _Window) -> str:
+    """Why a group is left out instead of cut; empty where it is cut."""
+    if window.truncation == "drop":
+        limit = f"data.max_length is {window.max_length}"
+        if window.max_prompt_length is not None:
+            limit += f", data.max_prompt_length {window.max_prompt_length}"
+        return f"{whole.longest} tokens, {len(whole.prompt)} of them the prompt's; {limit}"
+    if window.truncation == "answer_end" and window.prompt_budget(whole) >= window.max_length:
+        return f"the prompt alone has {len(whole.prompt)} tokens, data.max_length is {window.max_length}"
+    return ""
 
 
 def _render(item: _Item, prompt: Turns, template: Template) -> EncodedGroup:
