@@ -14,7 +14,8 @@ import preftune
 PACKAGE = Path(preftune.__file__).parent
 ROAD = ("data", "tokens", "logprobs", "objectives", "metrics", "train")
 SIDE = ("models", "runs", "config")
-ALLOWED = {room: {"errors", *ROAD[: i + 1]} for i, room in enumerate(ROAD)} | {s: {"errors", s} for s in SIDE}
+BASE = {"errors", "intervals"}
+ALLOWED = {room: {*BASE, *ROAD[: i + 1]} for i, room in enumerate(ROAD)} | {s: {*BASE, s} for s in SIDE}
 
 
 def imported_rooms(file: Path) -> set[str]:

@@ -8,8 +8,9 @@ import math
 import pytest
 from made_history import history
 
+from preftune.intervals import wilson_interval
 from preftune.runs.directory import RunDirectory
-from preftune.runs.summary import build_summary, wilson_interval, write_summary
+from preftune.runs.summary import build_summary, write_summary
 
 
 def summary(rows, status="finished"):

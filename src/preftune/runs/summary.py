@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ..intervals import wilson_interval
 from .directory import write_json
 from .metrics_log import held_out_rows, training_rows
 
@@ -62,17 +62,6 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     Status ``finished`` is what makes a run folder finished: write it after everything else.
     """
     write_json(path, dict(summary))
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """95 % confidence interval of a share measured on ``count`` cases (Wilson's score interval)."""
-    if count < 1:
-        raise ValueError("an interval needs at least one case")
-    z = 1.959963984540054
-    middle = share + z * z / (2 * count)
-    reach = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
 def _metrics(rows: Sequence[Row], prefix: str) -> dict[str, dict[str, float]]:
