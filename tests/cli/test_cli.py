@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -99,6 +101,24 @@ def test_how_a_command_ends_is_its_exit_code(
     monkeypatch.setattr(train_command, "run", stopped)
     assert main(["train", "a.yaml"]) == code
     assert capsys.readouterr().err == message
+
+
+def test_a_request_to_terminate_ends_it_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    unwound: list[str] = []
+
+    def terminated(*_: object, **__: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            unwound.append("lock freed")
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(train_command, "run", terminated)
+    assert main(["train", "a.yaml"]) == 130
+    assert unwound == ["lock freed"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_bug_keeps_its_traceback_and_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -51,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     message on stderr; any other exception is a bug and keeps its traceback.
     """
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="preftune")
+        with _terminated_like_interrupted():
+            app(args=None if arguments is None else list(arguments), prog_name="preftune")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except PreftuneError as error:
@@ -63,6 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.add_note(f"This is a bug in preftune {__version__}: please report it with the lines above.")
         raise
     return 0
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM (a scheduler's or a container's stop) unwinds as Ctrl-C does: locks are freed, nothing half-written."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals cannot be caught there
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show(error: PreftuneError) -> None:
