@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from .derive import STRATEGIES, Strategy, feedback_from_pair, pairs_from_ranking
+from .derive import STRATEGIES, Strategy, feedback_from_pair, pair_from_votes, pairs_from_ranking
 from .formats import FORMATS, Format
 from .load import LoadedFeedback, LoadedPairs, LoadedRankings, load_feedback, load_pairs, load_rankings
 from .records import (
+    CHOICES,
     ROLES,
     BadRow,
+    Ballot,
     BinaryFeedback,
+    Choice,
     Message,
     Origin,
     PreferencePair,
@@ -16,6 +19,7 @@ from .records import (
     Record,
     Role,
     Turns,
+    VotedPair,
 )
 from .report import DataReport, FileReport
 from .rows import GivenRows, RawRow, read_rows
@@ -23,11 +27,14 @@ from .sources import Skipped
 from .split import overlap, split_by_prompt
 
 __all__ = [
+    "CHOICES",
     "FORMATS",
     "ROLES",
     "STRATEGIES",
     "BadRow",
+    "Ballot",
     "BinaryFeedback",
+    "Choice",
     "DataReport",
     "FileReport",
     "Format",
@@ -45,11 +52,13 @@ __all__ = [
     "Skipped",
     "Strategy",
     "Turns",
+    "VotedPair",
     "feedback_from_pair",
     "load_feedback",
     "load_pairs",
     "load_rankings",
     "overlap",
+    "pair_from_votes",
     "pairs_from_ranking",
     "read_rows",
     "split_by_prompt",

@@ -1,13 +1,15 @@
-"""Records made from other records: pairs from a ranking, and single judgements from a pair."""
+"""Records made from other records: pairs from a ranking or from votes, and single judgements from a pair."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from math import isclose, isfinite
 from typing import Literal, get_args
 
 from ..errors import DataError, did_you_mean
-from .records import BinaryFeedback, PreferencePair, Ranking
+from .records import CHOICES, Ballot, BinaryFeedback, Choice, PreferencePair, Ranking, VotedPair
 
 Strategy = Literal["best_worst", "adjacent", "all"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
@@ -88,3 +90,39 @@ def feedback_from_pair(pair: PreferencePair) -> tuple[BinaryFeedback, BinaryFeed
         for completion, desirable in ((pair.chosen, True), (pair.rejected, False))
     )
     return good, bad
+
+
+SWAPPED: Mapping[Choice, Choice] = {"first": "second", "second": "first", "tie": "tie"}
+"""A choice, seen from the other order of the answers."""
+
+
+def majority(choices: Iterable[Choice]) -> tuple[Choice, float]:
+    """The choice with the most votes and its share of all; ``tie`` where two lead together or most say so."""
+    counts = Counter(choices)
+    (winner, votes), *others = counts.most_common()
+    if others and others[0][1] == votes:
+        return "tie", counts["tie"] / counts.total()
+    return winner, votes / counts.total()
+
+
+def pair_from_votes(voted: VotedPair) -> PreferencePair | None:
+    """The answer with the most votes as chosen; ``weight`` is multiplied by its share of them. None for a tie."""
+    return decided_pair(voted, *majority(ballot.choice for ballot in voted.ballots))
+
+
+def decided_pair(voted: VotedPair, winner: Choice, certainty: float) -> PreferencePair | None:
+    """The pair in which ``winner`` is chosen, its weight multiplied by ``certainty``; None for a tie."""
+    if winner == "tie":
+        return None
+    first, second = voted.completions
+    chosen, rejected = (first, second) if winner == "first" else (second, first)
+    weight = voted.weight * certainty
+    return PreferencePair(
+        voted.prompt, chosen, rejected, voted.origin, voted.kind, voted.category, voted.source, weight
+    )
+
+
+def say_votes(ballots: Iterable[Ballot]) -> str:
+    """``2 first, 1 tie``: the votes on two answers in words."""
+    counts = Counter(ballot.choice for ballot in ballots)
+    return ", ".join(f"{counts[choice]} {choice}" for choice in CHOICES if counts[choice])

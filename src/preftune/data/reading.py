@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from typing import Any, Generic
 
 from ..errors import DataError
 from .formats import Format, View, convert, format_named
 from .formats.views import R
+from .formats.votes import VOTES
+from .gather import gathered
 from .ordering import shuffle_key
-from .records import BadRow, Origin
+from .records import BadRow
 from .report import DataReport, FileReport, count_kinds, list_bad_rows
 from .rows import RawRow
 from .sources import DataFile, Skipped, SourceList, resolve
@@ -29,21 +31,25 @@ class _Reading(Generic[R]):
     formats: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    rows_used: int = 0
 
     def add(self, row: RawRow, given: Format | None, view: View[R]) -> None:
-        """Convert one row and count it."""
+        """Convert one row and count it, and with it those that were gathered into it."""
         made, fmt = convert(row.values, row.origin, given, view)
-        self.formats[fmt.name if fmt else "unknown"] += 1
+        origins = (row.origin, *row.others)
+        self.formats[fmt.name if fmt else "unknown"] += len(origins)
         if fmt:
             self.ignored.update(fmt.ignored(row.values))
         if isinstance(made, BadRow):
-            self.bad.append(made)
+            self.bad += [replace(made, origin=origin) for origin in origins]
             return
         self.records += made.records
         self.counts.update(made.counts)
         self.counts["answers_without_score"] += fmt.unrated(row.values) if fmt else 0
-        if not made.records:
-            self.without.append(BadRow(row.origin, made.nothing, "tie"))
+        if made.records:
+            self.rows_used += len(origins)
+        else:
+            self.without += [BadRow(origin, made.nothing, "tie") for origin in origins]
 
 
 def read_source(
@@ -84,7 +90,8 @@ def _format_of(file: DataFile, given: Format | None) -> Format | None:
 
 def _read(file: DataFile, given: Format | None, view: View[R]) -> _Reading[R]:
     reading: _Reading[R] = _Reading(file)
-    for row in file.read():
+    rows = file.read()
+    for row in gathered(rows) if given in (None, VOTES) else rows:
         if isinstance(row, BadRow):
             reading.formats["unknown"] += 1
             reading.bad.append(row)
@@ -134,13 +141,12 @@ def _report(
 
 
 def _file_report(reading: _Reading[Any], kept: int) -> FileReport:
-    used: set[Origin] = {record.origin for record in reading.records}
     return FileReport(
         path=str(reading.file.path),
         sha256=reading.file.sha256(),
         formats=dict(reading.formats.most_common()),
         rows_read=reading.formats.total(),
-        rows_used=len(used),
+        rows_used=reading.rows_used,
         rows_without_record=len(reading.without),
         bad_rows=len(reading.bad),
         records=kept,

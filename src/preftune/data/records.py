@@ -165,7 +165,50 @@ class Ranking:
         return _opening(self.prompt)
 
 
-Record = PreferencePair | BinaryFeedback | Ranking
+Choice = Literal["first", "second", "tie"]
+CHOICES: tuple[Choice, ...] = ("first", "tie", "second")
+"""What one may say about two answers, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What one annotator said about the two answers of a row; ``shown_first`` where the row tells the display order."""
+
+    annotator: str
+    choice: Choice
+    shown_first: Literal["first", "second"] | None = None
+
+
+@dataclass(frozen=True)
+class VotedPair:
+    """One prompt, two answers in the order of the row, and the ballots of one or more annotators.
+
+    ``kind`` and the turns are as in PreferencePair.
+    """
+
+    prompt: Turns
+    completions: tuple[Turns, Turns]
+    ballots: tuple[Ballot, ...]
+    origin: Origin
+    kind: Kind = "chat"
+    category: str | None = None
+    source: str | None = None
+    weight: float = 1.0
+    """Factor of this pair's loss, before the share of the votes multiplies it."""
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the content (prompt, answers and votes), independent of file and row; 32 hex digits."""
+        votes = sorted((ballot.annotator, ballot.choice) for ballot in self.ballots)
+        return _content_id(self.prompt, self.completions, votes)
+
+    @property
+    def opening(self) -> str:
+        """As PreferencePair's."""
+        return _opening(self.prompt)
+
+
+Record = PreferencePair | BinaryFeedback | Ranking | VotedPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class FileReport:
     """Rows by the format that they were read as (``unknown``: recognised as none); more than one is a mixed file."""
     rows_read: int
     rows_used: int
-    """Rows that gave one record or more, sampled or not."""
+    """Rows that gave one record or more (votes gathered by item: together), sampled or not."""
     rows_without_record: int
     """Rows that can be read and say nothing: all answers tied, or nearer than the threshold."""
     bad_rows: int
@@ -54,8 +54,8 @@ class DataReport:
     """Columns that no format reads, with the number of rows that have them."""
     counts: Mapping[str, int]
     """What was made of rows of another kind: ``pairs_split`` into a desirable and an undesirable answer each,
-    ``rankings_compared`` to make pairs, ``comparisons_left_out`` of those (ties, or nearer than the threshold),
-    ``answers_without_score`` that were left out of rankings."""
+    ``votes_counted`` to decide pairs, ``rankings_compared`` to make pairs, ``comparisons_left_out`` of those (ties,
+    or nearer than the threshold), ``answers_without_score`` that were left out of rankings."""
     skipped: tuple[Skipped, ...]
     """Parts of a source that hold no such records and were not read."""
 

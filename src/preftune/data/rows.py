@@ -28,6 +28,8 @@ class RawRow:
 
     values: Mapping[str, object]
     origin: Origin
+    others: tuple[Origin, ...] = ()
+    """Further rows that were gathered into this one: votes on the same item."""
 
 
 @dataclass(frozen=True, slots=True)

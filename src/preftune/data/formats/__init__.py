@@ -19,6 +19,7 @@ from .renamed import INTEL, RESPONSES
 from .trl import TRL, ULTRAFEEDBACK
 from .trl_kto import TRL_KTO
 from .views import FEEDBACK, RANKINGS, WHAT, Made, R, View, pairs_view
+from .votes import VOTES, answer_columns
 
 __all__ = [
     "FEEDBACK",
@@ -39,19 +40,16 @@ __all__ = [
 _PAIRS = (TRL, ULTRAFEEDBACK, HH, ALPACA, SHAREGPT, LLAMAFACTORY, OPENAI, SWIFT, RESPONSES, INTEL)
 _FEEDBACK = (TRL_KTO, SWIFT_KTO, ALPACA_KTO, SHAREGPT_KTO)
 _RANKINGS = (SCORED, NECTAR, ULTRAFEEDBACK_RAW)
-_ALL = (*_PAIRS, *_FEEDBACK, *_RANKINGS)
+_ALL = (*_PAIRS, *_FEEDBACK, *_RANKINGS, VOTES)
 
 FORMATS: Mapping[str, Format] = {fmt.name: fmt for fmt in _ALL}
 """Every format by the name that ``data.format`` takes."""
 
 _DETECTED = tuple(fmt for fmt in _ALL if fmt.detected)
 
-# Known layouts that hold votes, by keys that only they have.
+# Known layouts of votes that are not read, by keys that only they have.
 _VOTES: Mapping[frozenset[str], str] = {
     frozenset({"human_ref_A", "human_ref_B"}): "two answers with a vote (SHP)",
-    frozenset({"response1", "response2"}): "two answers with votes",
-    frozenset({"output_1", "output_2"}): "two answers with a vote",
-    frozenset({"response_a", "response_b"}): "two answers with a vote",
     frozenset({"prediction 1", "prediction 2"}): "several answers with votes",
 }
 
@@ -81,6 +79,10 @@ def detect(row: Row, view: View[Any]) -> Format:
     for wanted, what in _VOTES.items():
         if wanted <= set(row):
             raise RowFault("unknown format", f"{what}, not {view.what}: give rows with {view.columns}")
+    if names := answer_columns(row):
+        raise RowFault(
+            "missing column", f"{names[0]!r} and {names[1]!r} without votes (keys: {keys}): add 'annotator1'"
+        )
     raise _unrecognised(row, keys, view)
 
 

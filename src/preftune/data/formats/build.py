@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypedDict
 
-from ..records import BinaryFeedback, Kind, Message, Origin, PreferencePair, Ranking, Turns
+from ..records import Ballot, BinaryFeedback, Kind, Message, Origin, PreferencePair, Ranking, Turns, VotedPair
 from .base import REFUSED_COLUMNS, SCORE_COLUMNS, Row, RowFault
 from .messages import fold, no_preference, text_of, type_name
 
@@ -49,6 +49,27 @@ def build_feedback(
     return BinaryFeedback(
         prompt, _checked_answer(completion, "the completion"), desirable, origin, **_extras(row, kind)
     )
+
+
+def build_voted(
+    prompt: Turns,
+    answers: Sequence[Turns],
+    ballots: tuple[Ballot, ...],
+    row: Row,
+    origin: Origin,
+    kind: Kind = "chat",
+) -> VotedPair:
+    """As ``build_pair``, for two answers of which annotators have said which is better."""
+    prompt = _checked_prompt(prompt, row)
+    first, second = (
+        _checked_answer(answer, f"the {name} answer") for answer, name in zip(answers, _PLACES, strict=True)
+    )
+    if _bare(first) == _bare(second):
+        raise no_preference()
+    return VotedPair(prompt, (first, second), ballots, origin, **_extras(row, kind))
+
+
+_PLACES = ("first", "second")
 
 
 def build_ranking(

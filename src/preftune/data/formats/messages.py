@@ -170,4 +170,4 @@ def fork(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]:
 
 def no_preference() -> RowFault:
     """The fault of a row whose two answers are the same."""
-    return RowFault("no preference", "'chosen' and 'rejected' are identical, so there is no preference: remove the row")
+    return RowFault("no preference", "the two answers are identical, so there is no preference: remove the row")

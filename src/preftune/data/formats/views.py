@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ..derive import NEEDS_SCORES, check_comparing, comparisons, feedback_from_pair, pairs_from_ranking
-from ..records import BinaryFeedback, PreferencePair, Ranking, Record
+from ..derive import (
+    NEEDS_SCORES,
+    check_comparing,
+    comparisons,
+    feedback_from_pair,
+    pair_from_votes,
+    pairs_from_ranking,
+    say_votes,
+)
+from ..records import BinaryFeedback, PreferencePair, Ranking, Record, VotedPair
 from .base import RowFault
 
 R = TypeVar("R", bound=Record)
@@ -17,6 +25,7 @@ WHAT: Mapping[type[Record], str] = {
     PreferencePair: "preference pairs",
     BinaryFeedback: "binary feedback",
     Ranking: "rankings",
+    VotedPair: "votes",
 }
 """What each kind of record is called in messages."""
 
@@ -72,6 +81,18 @@ def _judged_apart(pair: PreferencePair) -> Made[BinaryFeedback]:
     return Made(feedback_from_pair(pair), {"pairs_split": 1})
 
 
+def _decided(voted: VotedPair) -> Made[PreferencePair]:
+    pair = pair_from_votes(voted)
+    nothing = f"the votes are tied ({say_votes(voted.ballots)}), so there is no preference"
+    return Made((pair,) if pair else (), {"votes_counted": len(voted.ballots)}, nothing)
+
+
+def _decided_apart(voted: VotedPair) -> Made[BinaryFeedback]:
+    made = _decided(voted)
+    records = tuple(record for pair in made.records for record in feedback_from_pair(pair))
+    return Made(records, {**made.counts, "pairs_split": len(made.records)}, made.nothing)
+
+
 def _unless_tied(ranking: Ranking) -> Made[Ranking]:
     if ranking.ranks[-1] == 1:
         return Made((), nothing="all its answers are tied, so there is no preference")
@@ -84,7 +105,10 @@ _PAIR_PARTNERS = (("rejected", "chosen"), ("chosen", "rejected"))
 def pairs_view(rankings: str | None = None, margin_threshold: float | None = None) -> View[PreferencePair]:
     """Preference pairs; of rankings too, where a strategy is given. Raises DataError for unusable options."""
     check_comparing(rankings, margin_threshold)
-    takes: dict[type[Record], Callable[[Any], Made[PreferencePair]]] = {PreferencePair: _as_they_are}
+    takes: dict[type[Record], Callable[[Any], Made[PreferencePair]]] = {
+        PreferencePair: _as_they_are,
+        VotedPair: _decided,
+    }
     if rankings is not None:
         takes[Ranking] = partial(_compared, rankings, margin_threshold)
     return View(
@@ -102,7 +126,7 @@ def pairs_view(rankings: str | None = None, margin_threshold: float | None = Non
 
 FEEDBACK: View[BinaryFeedback] = View(
     BinaryFeedback,
-    {BinaryFeedback: _as_they_are, PreferencePair: _judged_apart},
+    {BinaryFeedback: _as_they_are, PreferencePair: _judged_apart, VotedPair: _decided_apart},
     "'prompt', 'completion' and 'label'",
     (*_PAIR_PARTNERS, ("completion", "label"), ("label", "completion")),
     {Ranking: "give rows with 'completion' and 'label', or pairs"},
@@ -116,5 +140,6 @@ RANKINGS: View[Ranking] = View(
     {
         PreferencePair: "give rows with 'responses' and 'scores', or use a paired objective",
         BinaryFeedback: "give rows with 'responses' and 'scores', or use an unpaired objective (kto)",
+        VotedPair: "give rows with 'responses' and 'scores', or use a paired objective",
     },
 )
