@@ -173,7 +173,7 @@ FAULTS: list[tuple[Row, str, str]] = [
     ({}, "unknown format", "no keys"),
     ({"query": "p", "chosen": "a", "rejected": "b"}, "unknown format", "name it 'prompt'"),
     ({"prompt": "p", "completion": "c", "label": True}, "unknown format", "binary feedback"),
-    ({"response1": "a", "response2": "b", "annotator1": 1}, "unknown format", "votes"),
+    ({"response1": "a", "response2": "b"}, "missing column", "without votes"),
     ({**GOOD, "chosen": True}, "wrong type", "'chosen' must be text, as 'prompt' is, not boolean"),
     ({**GOOD, "rejected": 3}, "wrong type", "not number"),
     ({**GOOD, "chosen": float("nan")}, "wrong type", "not number"),

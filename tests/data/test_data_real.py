@@ -73,8 +73,39 @@ def test_llamafactory_gives_both_languages_and_names_the_rest(shared_data: Path)
 def test_a_set_without_pairs_says_what_it_is(shared_data: Path) -> None:
     with pytest.raises(DataError, match="binary feedback"):
         load_pairs(f"{shared_data}/llamafactory:kto_en_demo")
-    with pytest.raises(DataError, match="two answers with votes, not preference pairs"):
+    with pytest.raises(DataError, match="several answers with votes, not preference pairs"):
+        load_pairs(shared_data / "qa_feedback")
+
+
+def test_pandalm_votes_become_pairs_by_majority(shared_data: Path) -> None:
+    """999 rows: 54 with an empty answer, 6 with a boolean one, 103 of the others tied."""
+    with pytest.raises(DataError, match="60 rows cannot be used: 54 empty, 6 wrong type"):
         load_pairs(shared_data / "pandalm")
+    loaded = load_pairs(shared_data / "pandalm", max_bad_rows=60)
+    assert len(loaded.pairs) == len(_pandalm_by_hand(shared_data)) == 836
+    assert len(loaded.report.without_record) == 103
+    assert [(p.origin.row, p.chosen[0].content, round(p.weight, 9)) for p in loaded.pairs] == _pandalm_by_hand(
+        shared_data
+    )
+
+
+def _pandalm_by_hand(shared_data: Path) -> list[tuple[int, str, float]]:
+    """The other route: sorted votes of three, whose middle one is the majority unless all three differ."""
+    rows = json.loads((shared_data / "pandalm" / "testset-v1.json").read_text(encoding="utf-8"))
+    pairs = []
+    for number, row in enumerate(rows, 1):
+        votes = sorted(row[f"annotator{i}"] for i in (1, 2, 3))
+        answers = {1: row["response1"], 2: row["response2"]}
+        if len(set(votes)) == 3 or votes[1] == 0 or not all(isinstance(a, str) and a for a in answers.values()):
+            continue
+        pairs.append((number, answers[votes[1]], round(votes.count(votes[1]) / 3, 9)))
+    return pairs
+
+
+def test_llmbar_gives_a_pair_for_every_row(shared_data: Path) -> None:
+    loaded = load_pairs(shared_data / "llmbar")
+    assert [f.records for f in loaded.report.files] == [134, 100]
+    assert {pair.weight for pair in loaded.pairs} == {1.0}
 
 
 def _rows(pairs: tuple[PreferencePair, ...]) -> list[dict[str, object]]:
