@@ -7,6 +7,7 @@ one row for each item before it comes here, see ``gather``.
 from __future__ import annotations
 
 from string import ascii_letters
+from typing import Literal
 
 from ..records import Ballot, Choice, Message, Origin, Turns, VotedPair
 from .base import Format, Row, RowFault
@@ -96,7 +97,7 @@ def ballots_of(row: Row) -> tuple[Ballot, ...]:
     return tuple(ballots)
 
 
-def _shown(value: object) -> Choice | None:
+def _shown(value: object) -> Literal["first", "second"] | None:
     choice = choice_of(value, f"{SHOWN_FIRST!r}")
     if choice == "tie":
         raise RowFault("bad label", f"{SHOWN_FIRST!r} is {value!r}: name the answer that was shown first, or null")
