@@ -79,10 +79,9 @@ def detect(row: Row, view: View[Any]) -> Format:
     for wanted, what in _VOTES.items():
         if wanted <= set(row):
             raise RowFault("unknown format", f"{what}, not {view.what}: give rows with {view.columns}")
-    if names := answer_columns(row):
-        raise RowFault(
-            "missing column", f"{names[0]!r} and {names[1]!r} without votes (keys: {keys}): add 'annotator1'"
-        )
+    if answers := answer_columns(row):
+        both = " and ".join(map(repr, answers))
+        raise RowFault("missing column", f"{both} without votes (keys: {keys}): add 'annotator1'")
     raise _unrecognised(row, keys, view)
 
 
