@@ -52,7 +52,7 @@ def test_the_page_lists_every_key_with_values_default_and_meaning(objectives) ->
     assert "| `data.train` | text or a list of text | required |" in page
     assert "| `train.schedule` | cosine \\| linear \\| constant | `cosine` |" in page
     assert "| `train.shuffle` | true or false | `true` |" in page
-    assert "| `eval.every` | a whole number >= 1 or null | `null` |" in page
+    assert "| `eval.every` | epoch or a whole number >= 1 or a number > 0 and < 1 or null | `null` |" in page
     for path in all_keys(Config):
         name = ".".join(map(str, path))
         assert f"`{name}`" in page or f"## {name}" in page or path[0] == "objective"

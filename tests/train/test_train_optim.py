@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 
 import pytest
@@ -10,7 +11,17 @@ import torch
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from preftune.train.optim import Schedule, adamw, optimizer_tensors, restore_optimizer, set_rate, warmup_steps
+from preftune.errors import ConfigError
+from preftune.train.optim import (
+    OptimizerChoice,
+    Schedule,
+    adamw,
+    build_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+    set_rate,
+    warmup_steps,
+)
 
 
 def test_known_rates() -> None:
@@ -62,22 +73,48 @@ def updated(parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimize
         optimizer.step()
 
 
-def test_after_a_round_trip_the_next_updates_are_the_same_bits() -> None:
+@pytest.mark.parametrize("name", ["adamw", "rmsprop", "sgd", "adamw_8bit"])
+def test_after_a_round_trip_the_next_updates_are_the_same_bits(name: str) -> None:
+    if name == "adamw_8bit":
+        pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    choice = OptimizerChoice(name, weight_decay=0.01)  # type: ignore[arg-type]
+
     def fresh() -> dict[str, nn.Parameter]:
-        return {"a|b": nn.Parameter(torch.ones(3, 2)), "c": nn.Parameter(torch.ones(4))}
+        return {"a|b": nn.Parameter(torch.ones(96, 50)), "c": nn.Parameter(torch.ones(4))}
 
     whole, first, second = fresh(), fresh(), fresh()
-    one, cut, again = (adamw(p, weight_decay=0.01) for p in (whole, first, second))
+    one, cut, again = (build_optimizer(p, choice) for p in (whole, first, second))
     updated(whole, one, range(6))
     updated(first, cut, range(3))
     tensors = optimizer_tensors(cut, first)
-    assert {"a|b|exp_avg", "a|b|exp_avg_sq", "a|b|step"} <= tensors.keys()
     with torch.no_grad():
         for name, parameter in second.items():
             parameter.copy_(first[name])
     restore_optimizer(again, second, tensors)
     updated(second, again, range(3, 6))
     assert all(torch.equal(whole[name], second[name]) for name in whole)
+    assert not torch.equal(whole["c"], first["c"])
+
+
+def test_the_eight_bit_optimiser_needs_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ConfigError, match="pip install 'preftune\\[quantization\\]'"):
+        build_optimizer({"a": nn.Parameter(torch.ones(2))}, OptimizerChoice("adamw_8bit"))
+
+
+def test_known_updates() -> None:
+    def after(choice: OptimizerChoice) -> float:
+        parameter = nn.Parameter(torch.zeros(1))
+        optimizer = build_optimizer({"a": parameter}, choice)
+        set_rate(optimizer, 0.1)
+        parameter.grad = torch.full((1,), 4.0)
+        optimizer.step()
+        return float(parameter.detach())
+
+    assert after(OptimizerChoice("sgd")) == pytest.approx(-0.4)
+    assert after(OptimizerChoice("rmsprop")) == pytest.approx(-1.0)  # 0.1 * 4 / sqrt(0.01 * 16)
+    assert after(OptimizerChoice("adamw", betas=(0.5, 0.5))) == pytest.approx(-0.1)
+    assert after(OptimizerChoice("adamw", epsilon=4.0)) == pytest.approx(-0.05)  # 0.1 * 4 / (4 + 4)
 
 
 def test_an_optimiser_that_made_no_update_has_no_state() -> None:

@@ -47,6 +47,9 @@ Texts: TypeAlias = Annotated[tuple[Text, ...], Field(strict=False, min_length=1)
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Above: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Below1: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+# How often something happens: a number of updates, a fraction of the run (below 1), or once an epoch.
+Often: TypeAlias = Literal["epoch"] | Count | Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -182,24 +185,31 @@ class Train(Section):
     speed, not the result."""
     learning_rate: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
     """Peak learning rate. `auto`: by objective and model size; the plan shows it with its source."""
-    optimizer: Literal["adamw"] = "adamw"
-    """Optimiser."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "rmsprop", "sgd"] = "adamw"
+    """Optimiser. `adamw_8bit` and `paged_adamw_8bit` keep their state in 8 bits through bitsandbytes
+    (`pip install 'preftune[quantization]'`); `rmsprop` is what the first DPO code used; `sgd` has no momentum."""
+    adam_beta1: Below1 = 0.9
+    """Decay rate of AdamW's running average of gradients."""
+    adam_beta2: Below1 = 0.999
+    """Decay rate of AdamW's running average of squared gradients."""
+    adam_epsilon: Above = 1e-8
+    """Least denominator of AdamW and RMSprop."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """Course of the learning rate after the warm-up: down to zero in a half cosine or a line, or constant."""
     warmup: Annotated[float, Field(ge=0), AfterValidator(_warmup)] = 0.1
     """Linear warm-up: a fraction of all updates when below 1, else a number of updates."""
     weight_decay: NotNegative = 0.0
     """Decoupled weight decay."""
-    max_grad_norm: Above = 1.0
-    """Gradients with a larger norm are scaled down to it."""
+    max_grad_norm: Above | None = 1.0
+    """Gradients with a larger norm are scaled down to it; `null` leaves them as they are."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Fixes the split, the order of the pairs, the adapters' first values and dropout."""
-    log_every: Count = 10
-    """Updates between two log lines."""
-    save_every: Count = 100
-    """Updates between two checkpoints."""
-    keep_last: Count = 2
-    """Newest checkpoints to keep."""
+    log_every: Often = 10
+    """Updates between two log lines; below 1 a fraction of the run; or `epoch`."""
+    save_every: Often | None = 100
+    """Updates between two checkpoints, in the same ways; `null` saves none but where the run is interrupted."""
+    keep_last: Count | None = 2
+    """Newest checkpoints to keep; `null` keeps all."""
     resume: Text = "auto"
     """`auto`: go on from the newest checkpoint in `output_dir`; `never`; else the path of a checkpoint."""
     shuffle: bool = True
@@ -209,8 +219,9 @@ class Train(Section):
 class Eval(Section):
     """Measurements on held-out pairs."""
 
-    every: Count | None = None
-    """Updates between two measurements; `null`: only before and after training."""
+    every: Often | None = None
+    """Updates between two measurements; below 1 a fraction of the run; or `epoch`; `null`: only before and after
+    training."""
 
 
 class Config(Section):

@@ -65,7 +65,7 @@ class RunHooks:
     identity: Mapping[str, object]
     settings: Mapping[str, object]
     plan: Plan
-    keep_last: int
+    keep_last: int | None
     held_out: int
     _seen: set[str] = field(default_factory=set)
     _at: float = field(default_factory=time.perf_counter)
@@ -110,7 +110,8 @@ class RunHooks:
             write_checkpoint(folder, progress, self.policy.parameters, self.optimizer, self.identity, self.settings)
             if self.policy.is_adapter:
                 save_adapter(self.policy, folder)
-        self.directory.prune_checkpoints(self.keep_last, newest=progress.step)
+        if self.keep_last is not None:
+            self.directory.prune_checkpoints(self.keep_last, newest=progress.step)
         self._at = time.perf_counter()
 
     def stop_requested(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
+from ..config.schema import Often
 from ..logprobs.verify import LayoutChoice
 from ..objectives import BoundObjective
 from ..objectives.advice import Advice, beta_advice, learning_rate_advice
@@ -15,6 +16,37 @@ from ..tokens.sampler import Sampler
 from ..train.optim import warmup_steps
 from .data import RunData
 from .policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Updates between two log lines, checkpoints and measurements; None: never."""
+
+    log: int
+    save: int | None
+    measure: int | None
+
+    @classmethod
+    def of(cls, config: Config, steps: int, steps_per_epoch: int) -> Rhythm:
+        """Fractions of the run and epochs, counted in updates."""
+
+        def updates(often: Often) -> int:
+            if often == "epoch":
+                return steps_per_epoch
+            return often if isinstance(often, int) else max(1, round(often * steps))
+
+        train, every = config.train, config.eval.every
+        return cls(
+            updates(train.log_every),
+            None if train.save_every is None else updates(train.save_every),
+            None if every is None else updates(every),
+        )
+
+    def lines(self, config: Config) -> Iterator[str]:
+        """What was counted, where the config says it in other words than updates."""
+        if all(isinstance(v, int | None) for v in (config.train.log_every, config.train.save_every, config.eval.every)):
+            return
+        yield f"updates between log lines: {self.log}, checkpoints: {self.save}, measurements: {self.measure}"
 
 
 @dataclass(frozen=True)
@@ -27,6 +59,7 @@ class Plan:
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
     objective: BoundObjective
+    rhythm: Rhythm
     card: dict[str, object]
     """The loss card: name, formula, parameters, source, loss at step 0."""
 
@@ -43,6 +76,7 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
     order = sampler(config, data)
     steps = order.total_steps(config.train.epochs, config.train.max_steps)
     warmup = warmup_steps(config.train.warmup, steps)
+    rhythm = Rhythm.of(config, steps, order.steps_per_epoch)
     rate_advice = learning_rate_advice(policy.size, lora=policy.is_adapter)
     rate = rate_advice.value if config.train.learning_rate == "auto" else float(config.train.learning_rate)
     betas = {p.objective.name: beta_advice(p.objective.name, policy.size) for p in objective.parts}
@@ -54,6 +88,7 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
         f"  advised {_range(rate_advice)}: {rate_advice.source}",
         f"steps: {steps} of {config.train.pairs_per_step} pairs, {steps / order.steps_per_epoch:.2f} epochs over "
         f"{len(data.train)} pairs; held out: {len(data.held_out)}",
+        *rhythm.lines(config),
     )
     return Plan(
         steps,
@@ -62,6 +97,7 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
         lines,
         tuple(_warnings(config, data, rate, rate_advice, objective, betas)),
         objective,
+        rhythm,
         objective.card(),
     )
 

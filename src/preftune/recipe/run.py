@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from ..config import Config, load_config
 from ..errors import ConfigError, Interrupted, PreftuneError, RunFolderError
@@ -21,7 +21,7 @@ from ..runs.directory import RunDirectory
 from ..runs.display import QuietReporter, Reporter
 from ..runs.metrics_log import MetricsLog
 from ..train.loop import Fit
-from ..train.optim import Schedule, adamw
+from ..train.optim import OptimizerChoice, Schedule, build_optimizer
 from ..train.state import (
     Progress,
     check_checkpoint,
@@ -161,7 +161,7 @@ def _run(
         **fingerprint(config, policy, template, referee.identity),
         **data.fingerprint(),
     }
-    optimizer = adamw(policy.parameters, weight_decay=config.train.weight_decay)
+    optimizer = build_optimizer(policy.parameters, _optimizer_choice(config))
     progress = Progress()
     if checkpoint is not None:
         progress = read_checkpoint(checkpoint, policy.parameters, optimizer, identity)
@@ -202,6 +202,12 @@ def _run(
     return RunResult(0, summary, directory.root, history)
 
 
+def _optimizer_choice(config: Config) -> OptimizerChoice:
+    train = config.train
+    betas = (train.adam_beta1, train.adam_beta2)
+    return OptimizerChoice(train.optimizer, train.weight_decay, betas, train.adam_epsilon)
+
+
 def _show_results(directory: RunDirectory, summary: dict[str, Any], reporter: Reporter) -> None:
     reporter.note(summary["verdict"]["sentence"])
     held_out = summary["held_out"]
@@ -235,7 +241,7 @@ def _checkpoint(config: Config, directory: RunDirectory, reporter: Reporter) -> 
     return None
 
 
-def _fit(prepared: Prepared, referee: Referee, budget: int, optimizer: AdamW, hooks: RunHooks) -> Fit:
+def _fit(prepared: Prepared, referee: Referee, budget: int, optimizer: Optimizer, hooks: RunHooks) -> Fit:
     config, plan = prepared.config, prepared.plan
     return Fit(
         train=prepared.data.train,
@@ -253,9 +259,9 @@ def _fit(prepared: Prepared, referee: Referee, budget: int, optimizer: AdamW, ho
         schedule=Schedule(plan.learning_rate, plan.steps, plan.warmup, config.train.schedule),
         hooks=hooks,
         seed=config.train.seed,
-        log_every=config.train.log_every,
-        save_every=config.train.save_every,
-        eval_every=config.eval.every,
+        log_every=plan.rhythm.log,
+        save_every=plan.rhythm.save,
+        eval_every=plan.rhythm.measure,
         starts_at_reference=referee.is_start_model,
         evaluated=frozenset(int(row["step"]) for row in hooks.log.rows if "eval_loss" in row),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+
+from ..errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,55 @@ def warmup_steps(warmup: float, total: int) -> int:
     return math.ceil(warmup * total) if warmup < 1 else int(warmup)
 
 
-def adamw(
-    parameters: Mapping[str, nn.Parameter], *, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.999)
-) -> torch.optim.AdamW:
-    """AdamW on named parameters; biases and norms (one dimension) are not decayed."""
+@dataclass(frozen=True, slots=True)
+class OptimizerChoice:
+    """Which optimiser, and what it takes besides the learning rate."""
+
+    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "rmsprop", "sgd"] = "adamw"
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+
+def build_optimizer(
+    parameters: Mapping[str, nn.Parameter], choice: OptimizerChoice = OptimizerChoice()
+) -> torch.optim.Optimizer:
+    """The optimiser over named parameters, its rate still 0; biases and norms (one dimension) are not decayed.
+
+    Raises:
+        ConfigError: it needs bitsandbytes, which is not installed.
+    """
     decayed = [p for p in parameters.values() if p.ndim > 1]
     others = [p for p in parameters.values() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=1e-8)
+    groups = [{"params": decayed, "weight_decay": choice.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    filled: list[dict[str, Any]] = [group for group in groups if group["params"]]
+    match choice.name:
+        case "adamw":
+            return torch.optim.AdamW(filled, lr=0.0, betas=choice.betas, eps=choice.epsilon)
+        case "rmsprop":
+            return torch.optim.RMSprop(filled, lr=0.0, eps=choice.epsilon)
+        case "sgd":
+            return torch.optim.SGD(filled, lr=0.0)
+        case "adamw_8bit" | "paged_adamw_8bit":
+            kind = getattr(_bitsandbytes(choice.name).optim, _EIGHT_BIT[choice.name])
+            return cast(torch.optim.Optimizer, kind(filled, lr=0.0, betas=choice.betas, eps=choice.epsilon))
+
+
+_EIGHT_BIT = {"adamw_8bit": "AdamW8bit", "paged_adamw_8bit": "PagedAdamW8bit"}
+
+
+def _bitsandbytes(name: str) -> Any:
+    try:
+        return import_module("bitsandbytes")
+    except ImportError:
+        raise ConfigError(
+            f"train.optimizer: {name} needs bitsandbytes: pip install 'preftune[quantization]', or use adamw"
+        ) from None
+
+
+def adamw(parameters: Mapping[str, nn.Parameter], *, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """AdamW on named parameters with its usual values."""
+    return build_optimizer(parameters, OptimizerChoice(weight_decay=weight_decay))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -70,8 +114,12 @@ def restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
     """Put back what ``optimizer_tensors`` returned."""
+    # torch keeps its step counter as a tensor on the CPU, bitsandbytes as a number.
+    counts_in_tensors = isinstance(optimizer, torch.optim.AdamW | torch.optim.RMSprop)
     for key, value in tensors.items():
         name, _, entry = key.rpartition("|")
         parameter = parameters[name]
-        # AdamW keeps its step counter on the CPU whatever the parameter's device.
-        optimizer.state[parameter][entry] = value if value.ndim == 0 else value.to(parameter.device)
+        if value.ndim:
+            optimizer.state[parameter][entry] = value.to(parameter.device)
+        else:
+            optimizer.state[parameter][entry] = value if counts_in_tensors else value.item()

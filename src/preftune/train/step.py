@@ -32,7 +32,8 @@ class Method:
     layout: str
     token_budget: int
     """Token positions per micro-batch."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: float | None = 1.0
+    """Larger gradient norms are scaled down to it; None: never."""
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -77,7 +78,7 @@ def train_step(groups: Groups, method: Method, optimizer: torch.optim.Optimizer)
         for micro in method.micro_batches(groups):
             losses = _losses(_score(micro, method), method, meter)
             (losses.sum() / len(groups)).backward()
-    norm = float(nn.utils.clip_grad_norm_(method.parameters, method.max_grad_norm))
+    norm = float(nn.utils.clip_grad_norm_(method.parameters, method.max_grad_norm or math.inf))
     if not math.isfinite(norm):
         optimizer.zero_grad(set_to_none=True)
         raise NonFiniteError(f"the gradient of this step is {norm}; nothing was updated. Pairs: {_named(groups)}")
