@@ -12,7 +12,9 @@ from made_history import history, noisy
 
 from preftune.runs import curves
 from preftune.runs.curves import draw_curves, smoothed
+from preftune.runs.metrics_log import held_out_rows, training_rows
 
+WITHOUT_REFERENCE = [{k: v for k, v in row.items() if "kl_div" not in k} for row in history()]
 HISTORIES = {
     "usual": history(),
     "no training yet": history()[:1],
@@ -21,6 +23,7 @@ HISTORIES = {
     "without held-out": history(eval_every=0),
     "5,000 noisy rows": noisy(history(steps=5000, every=1, eval_every=100)),
     "chosen answers pushed far down": history(kl=-400.0),
+    "without a reference": WITHOUT_REFERENCE,
     "nothing moves": history(kl=0.0, margin=0.0, accuracy=0.5),
 }
 
@@ -77,3 +80,18 @@ def test_labels_that_would_touch_are_moved_apart(tmp_path):
     curves._label_ends(axis, [(1.0, "a", "red"), (1.0, "b", "red"), (1.01, "c", "red")])
     heights = sorted(text.get_position()[1] for text in axis.texts)
     assert all(b - a >= curves._LABEL_GAP - 1e-9 for a, b in pairwise(heights))
+
+
+def test_without_a_reference_the_panels_say_so_and_show_log_probs_for_kl(tmp_path):
+    from matplotlib.figure import Figure
+
+    def titles(rows):
+        axes = Figure().subplots(2)
+        for axis, draw in zip(axes, (curves._rewards, curves._drift), strict=True):
+            draw(axis, training_rows(rows), held_out_rows(rows))
+        return [axis.get_title(loc="left") for axis in axes]
+
+    assert "log-ratio to the reference" in titles(history())[0]
+    assert titles(history())[1].startswith("kl_div")
+    assert "loss's own" in titles(WITHOUT_REFERENCE)[0]
+    assert titles(WITHOUT_REFERENCE)[1].startswith("Log-probs of the answers")

@@ -93,16 +93,12 @@ def _accuracy(axis: Axes, train: Rows, held_out: Rows) -> None:
 
 
 def _rewards(axis: Axes, train: Rows, held_out: Rows) -> None:
-    axis.set_title("Rewards, beta × log-ratio to the reference", loc="left", fontweight="bold")
+    own = bool(train or held_out) and not _values((*train, *held_out), "kl_div")
+    what = "the loss's own (no reference)" if own else "beta × log-ratio to the reference"
+    axis.set_title(f"Rewards, {what}", loc="left", fontweight="bold")
     axis.set_ylabel("reward (nats)")
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-    ends = []
-    for side, color in (("chosen", GREEN), ("rejected", PURPLE)):
-        ends += _line(axis, train, f"rewards/{side}", color) or _points(axis, held_out, f"eval_rewards/{side}", color)
-        _points(axis, held_out, f"eval_rewards/{side}", color)
-    _label_ends(
-        axis, [(value, side, color) for (value, _, color), side in zip(ends, ("chosen", "rejected"), strict=False)]
-    )
+    _both_sides(axis, train, held_out, "rewards")
 
 
 def _margin(axis: Axes, train: Rows, held_out: Rows) -> None:
@@ -111,6 +107,16 @@ def _margin(axis: Axes, train: Rows, held_out: Rows) -> None:
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
     ends = _both(axis, train, held_out, "rewards/margins")
     _label_ends(axis, [(value, short(value, 2), color) for value, _, color in ends])
+
+
+def _drift(axis: Axes, train: Rows, held_out: Rows) -> None:
+    """kl_div; where there is no reference, the log-probs themselves, whose common fall is the drift to watch for."""
+    if _values((*train, *held_out), "logps/chosen") and not _values((*train, *held_out), "kl_div"):
+        axis.set_title("Log-probs of the answers (no reference, so no KL)", loc="left", fontweight="bold")
+        axis.set_ylabel("log-prob (nats per answer)")
+        _both_sides(axis, train, held_out, "logps")
+    else:
+        _kl(axis, train, held_out)
 
 
 def _kl(axis: Axes, train: Rows, held_out: Rows) -> None:
@@ -147,7 +153,7 @@ def _learning_rate(axis: Axes, train: Rows, _: Rows) -> None:
     axis.yaxis.set_major_formatter(lambda value, _: "0" if value == 0 else f"{value:.3g}".replace("e-0", "e-"))
 
 
-_PANELS: tuple[Callable[[Axes, Rows, Rows], None], ...] = (_loss, _accuracy, _rewards, _margin, _kl, _learning_rate)
+_PANELS: tuple[Callable[[Axes, Rows, Rows], None], ...] = (_loss, _accuracy, _rewards, _margin, _drift, _learning_rate)
 
 _End = tuple[float, str, str]
 
@@ -155,6 +161,16 @@ _End = tuple[float, str, str]
 def _both(axis: Axes, train: Rows, held_out: Rows, name: str, scale: float = 1) -> list[_End]:
     """Training line and held-out points; the last value of each with its name and colour."""
     return _line(axis, train, name, BLUE, scale) + _points(axis, held_out, f"eval_{name}", VERMILLION, scale)
+
+
+def _both_sides(axis: Axes, train: Rows, held_out: Rows, name: str) -> None:
+    """``name/chosen`` and ``name/rejected``, each labelled at its end."""
+    ends = []
+    for side, color in (("chosen", GREEN), ("rejected", PURPLE)):
+        points = _points(axis, held_out, f"eval_{name}/{side}", color)
+        last = _line(axis, train, f"{name}/{side}", color) or points
+        ends += [(value, side, color) for value, _, color in last]
+    _label_ends(axis, ends)
 
 
 def _line(axis: Axes, rows: Rows, name: str, color: str, scale: float = 1) -> list[_End]:
