@@ -66,7 +66,7 @@ def read_source(
         raise DataError(f"max_samples must be at least 1, not {max_samples}")
     given = format_named(format, view)
     files, skipped = resolve(source, view)
-    readings = [_read(file, _format_of(file, given), view) for file in files]
+    readings = [_read(file, format_of(file, given), view) for file in files]
     bad = [row for reading in readings for row in reading.bad]
     records = [record for reading in readings for record in reading.records]
     if not records:
@@ -77,7 +77,8 @@ def read_source(
     return kept, _report(view, readings, kept, skipped)
 
 
-def _format_of(file: DataFile, given: Format | None) -> Format | None:
+def format_of(file: DataFile, given: Format | None) -> Format | None:
+    """The format of a file's rows: its registry's, or the one that the user named. Raises DataError for a conflict."""
     if file.format is None or given is None:
         return file.format or given
     if file.format.name not in (given.name, *(member.name for member in given.members)):

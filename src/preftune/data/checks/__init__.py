@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .catalog import CHECKS, Check, check_named, checks_named
+from .examine import check
 from .findings import SEVERITIES, CheckReport, Example, Finding, Severity, Verdict, WordDiff, verdict_of
 from .options import CheckOptions
 
@@ -17,6 +18,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "WordDiff",
+    "check",
     "check_named",
     "checks_named",
     "verdict_of",

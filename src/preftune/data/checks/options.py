@@ -25,7 +25,7 @@ class CheckOptions:
     """The column that holds the category of a row."""
     category_target: Mapping[str, float] = field(default_factory=dict)
     """Wanted share of each category, 0 to 1."""
-    benchmarks: SourceList | None = None
+    benchmarks: Path | None = None
     """Prompts that must not be in the data, beside the well-known ones: a text file with one prompt per line."""
     rankings: str = "all"
     """How rankings of several answers become pairs, as ``data.rankings``."""

@@ -1,0 +1,74 @@
+"""P004: answers that are almost the same text; shown as a diff of words, never dropped by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+from rapidfuzz import fuzz
+
+from .findings import Example, Severity, WordDiff
+from .parts import Hit, RowCheck, Tally, plural
+from .seen import Seen
+
+NEAR, VERY_NEAR = 90, 95
+_CHARACTERS = 20_000  # above this, words are compared: the time grows with the square of the length
+_DIFF_WORDS = 400
+_SHOWN_SAME = 6  # words kept on each side of a difference
+
+
+def similarity(first: str, second: str, least: float = NEAR) -> float:
+    """Normalised Indel similarity of two texts, 0 to 100; 0 where it is below ``least``."""
+    if max(len(first), len(second)) > _CHARACTERS:
+        return fuzz.ratio(first.split(), second.split(), score_cutoff=least)
+    return fuzz.ratio(first, second, score_cutoff=least)
+
+
+def near_identical(seen: Seen) -> Iterator[Hit]:
+    """The two answers have a similarity of 90 or more, or differ in case, punctuation and spaces only."""
+    chosen, rejected = seen.answers
+    near = similarity(chosen.text, rejected.text)
+    if near:
+        yield Hit("pair", "95 or more" if near >= VERY_NEAR else "90 to 95")
+    elif len(chosen.text) < 200 and chosen.normal and chosen.normal == rejected.normal:
+        yield Hit("pair", "case and punctuation")
+
+
+def _conclude(tally: Tally) -> tuple[Severity, str]:
+    very = tally.kinds["pair", "95 or more"]
+    message = f"{plural(tally.records, 'pair')} with almost the same answer on both sides"
+    more = f" ({very:,} of them 95 % alike or more)" if very else ""
+    return ("warning" if very or tally.records / tally.total > 0.01 else "info"), message + more
+
+
+def _tell(seen: Seen, hits: Sequence[Hit]) -> Example:  # noqa: ARG001 - the shape of every tell
+    diff = word_diff(*(answer.words for answer in seen.answers))
+    return Example((seen.record.origin,), _bracketed(diff), diff)
+
+
+def word_diff(chosen: Sequence[str], rejected: Sequence[str]) -> WordDiff:
+    """How two texts differ, in runs of words; of very long ones the beginning."""
+    chosen, rejected = chosen[:_DIFF_WORDS], rejected[:_DIFF_WORDS]
+    runs: list[tuple[str, str]] = []
+    for tag, a, b, c, d in SequenceMatcher(None, chosen, rejected, autojunk=False).get_opcodes():
+        if tag == "equal":
+            runs.append(("same", " ".join(chosen[a:b])))
+            continue
+        runs += [(side, " ".join(words)) for side, words in (("chosen", chosen[a:b]), ("rejected", rejected[c:d]))]
+    return tuple(run for run in runs if run[1])  # type: ignore[misc]
+
+
+def _bracketed(diff: WordDiff) -> str:
+    """The diff on one line: ``… the capital is [-Paris-]{+Lyon+} …``, minus the chosen and plus the rejected words."""
+    parts = []
+    for side, text in diff:
+        words = text.split()
+        if side == "same" and len(words) > 2 * _SHOWN_SAME:
+            text = " ".join([*words[:_SHOWN_SAME], "…", *words[-_SHOWN_SAME:]])
+        parts.append({"same": text, "chosen": f"[-{text}-]", "rejected": f"{{+{text}+}}"}[side])
+    return " ".join(parts)
+
+
+def similarity_check() -> RowCheck:
+    """P004."""
+    return RowCheck("near_identical", near_identical, _conclude, _tell, pairs_only=True)
