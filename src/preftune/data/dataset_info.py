@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,12 +139,24 @@ def _entry(path: Path, name: str, spec: Mapping[str, object]) -> Entry:
     file_name = spec["file_name"]
     if not isinstance(file_name, str) or not file_name:
         raise DataError(f"{where}: 'file_name' must be text: name the file beside {FILE_NAME}")
+    file = _inside(path.parent, file_name, where)
     if formatting == "alpaca":
         fmt = _alpaca(columns, "columns" in spec)
     else:
         defaults = _DEFAULT_TAGS | (_OPENAI_TAGS if formatting == "openai" else {})
         fmt = _sharegpt(columns, "columns" in spec, defaults | tags)
-    return Entry(name, path.parent / file_name, fmt)
+    return Entry(name, file, fmt)
+
+
+def _inside(folder: Path, file_name: str, where: str) -> Path:
+    """The file beside the registry; a registry that came with a download must not reach for anything else."""
+    file = folder / file_name
+    if not Path(os.path.normpath(folder.absolute() / file_name)).is_relative_to(os.path.normpath(folder.absolute())):
+        raise DataError(
+            f"{where}: the file {file_name!r} lies outside the folder of {FILE_NAME}: move or link it there, or name "
+            "the file itself as the data"
+        )
+    return file
 
 
 def _strings(spec: Mapping[str, object], key: str, known: frozenset[str], what: str, where: str) -> dict[str, str]:

@@ -210,8 +210,8 @@ def with_class_weights(bound: BoundObjective, desirable: int, undesirable: int) 
 
 
 def class_weights(desirable: int, undesirable: int, *, largest: float = 10.0) -> tuple[float, float]:
-    """Weights of liked and disliked answers from their counts; see ``with_class_weights``."""
+    """Weights of liked and disliked answers from their counts, to three decimals; see ``with_class_weights``."""
     share = max(desirable, 1) / max(undesirable, 1)
     if share < 1:
-        return min(1 / share, largest), 1.0
-    return 1.0, min(max(1.0, share * 3 / 4), largest)
+        return round(min(1 / share, largest), 3), 1.0
+    return 1.0, round(min(max(1.0, share * 3 / 4), largest), 3)

@@ -330,6 +330,29 @@ _ALL = (
         "Each source is then a data set of its own, with its own bias.",
         "Look at the sources one by one (preftune check on each).",
     ),
+    Check(
+        "P033",
+        "annotator_quality",
+        "warning",
+        "set",
+        "annotators who agree with the majority of the others clearly less than these do (by 5 points"
+        " or more, and by more than chance explains)",
+        "Their votes decide pairs as much as those of careful annotators.",
+        "Look at what they do otherwise (the guideline may be unclear), weigh votes by reliability "
+        "(--aggregate dawid_skene), or leave theirs out.",
+        needs="several votes per comparison",
+    ),
+    Check(
+        "P034",
+        "position_bias",
+        "warning",
+        "set",
+        "the answer shown first wins clearly more, or clearly less, often than every second time; winners that change "
+        "with the order",
+        "The label then says where an answer stood as well as how good it is.",
+        "Show each pair in both orders or in a random one, and note it ('shown_first').",
+        needs="votes of annotators",
+    ),
 )
 
 CHECKS: Mapping[str, Check] = {check.name: check for check in _ALL}
