@@ -3,6 +3,7 @@
 #   make demo     the whole road on the packaged model and data: results in output/
 #   make test     the tests
 #   make check    style and types
+#   make docs     the documentation as a site, in site/
 #   make install  only .venv, up to date with pyproject.toml and constraints.txt
 #   make clean    .venv and what the tools left behind; results stay
 
@@ -32,7 +33,7 @@ DEV_LIST    = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))[
 PACKAGES    = --editable ".[checks]" --requirement $(VENV)/dev.txt --constraint constraints.txt \
               $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: install test check demo clean
+.PHONY: install test check docs demo clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -45,11 +46,14 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 demo: install
 	$(BIN)/preftune demo
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

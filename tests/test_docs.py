@@ -87,6 +87,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_page_of_docs_is_in_the_sites_navigation() -> None:
+    site = (REPO / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [page.name for page in sorted((REPO / "docs").glob("*.md")) if f" {page.name}\n" not in site]
+    assert not missing, f"add to nav in mkdocs.yml and to docs/README.md: {missing}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_preftune_command_parses(page: Path) -> None:
     group: Any = typer.main.get_command(app)
