@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from run_helpers import save_model, write_pairs
+from transformers import AutoModelForCausalLM
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,17 @@ def one_thread() -> Iterator[None]:
 def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the curves out: they take longer than all the rest of a tiny run."""
     monkeypatch.setattr("preftune.recipe.outputs.draw_curves", lambda *_, **__: None)
+
+
+@pytest.fixture
+def sft_adapter(model_folder: Path, tmp_path: Path) -> Path:
+    """An adapter that changes what the model says: its B is not zero."""
+    base = AutoModelForCausalLM.from_pretrained(model_folder)
+    torch.manual_seed(3)
+    adapted = get_peft_model(base, LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "down_proj"]))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.5)
+    adapted.save_pretrained(tmp_path / "sft")
+    return tmp_path / "sft"

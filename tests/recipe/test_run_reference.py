@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from run_child import At, run_child
 from run_helpers import PAIRS, checked, history, losses, save_model, settings, weights, write_pairs
 from safetensors.torch import load_file
@@ -42,20 +42,6 @@ def own_model(tmp_path: Path) -> Path:
 def own_pairs(tmp_path: Path) -> Path:
     """A data file that the test may change."""
     return write_pairs(tmp_path / "pairs.jsonl")
-
-
-@pytest.fixture
-def sft_adapter(model_folder: Path, tmp_path: Path) -> Path:
-    """An adapter that changes what the model says: its B is not zero."""
-    base = AutoModelForCausalLM.from_pretrained(model_folder)
-    torch.manual_seed(3)
-    adapted = get_peft_model(base, LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "down_proj"]))
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.5)
-    adapted.save_pretrained(tmp_path / "sft")
-    return tmp_path / "sft"
 
 
 def killed(values: dict[str, Any], folder: Path) -> None:

@@ -71,6 +71,23 @@ class Lora(Section):
     """Probability of dropping an adapter's input in training."""
     target: Literal["all-linear"] | Texts = "all-linear"
     """Layers that get an adapter: every linear layer but the head, or a list of module names."""
+    rslora: bool = False
+    """Rank-stabilised LoRA: outputs are scaled by alpha / sqrt(rank)."""
+    dora: bool = False
+    """Weight-decomposed LoRA: the length of every weight column is trained too; slower."""
+    modules_to_save: Texts | None = None
+    """Modules that are trained whole and saved with the adapter, such as `[lm_head, embed_tokens]`."""
+
+
+class Partial(Section):
+    """Train a part of the parameters and freeze the rest (freeze tuning)."""
+
+    layers: int = 2
+    """The last so many layers are trained; a negative number: the first ones."""
+    modules: Literal["all"] | Texts = "all"
+    """Modules of these layers that are trained, such as `[self_attn]`."""
+    extra: Texts | None = None
+    """Modules outside the layers that are trained too, such as `[norm, lm_head]`."""
 
 
 class Model(Section):
@@ -83,10 +100,18 @@ class Model(Section):
     else float32."""
     lora: Lora | None = Field(default_factory=Lora)
     """Low-rank adapters; `null` trains all parameters."""
-    adapter: Text | None = None
-    """An existing LoRA adapter (an SFT one, say) that is part of the start model, and so of the reference. It is
-    trained on as it is, with its own rank and targets (leave `lora` out); with `lora: null` it is merged and all
-    parameters are trained."""
+    partial: Partial | None = None
+    """Train a part of the parameters, with `lora: null`; `null` trains all of them."""
+    adapter: Text | Texts | None = None
+    """An existing LoRA adapter (an SFT one, say), or several, that are part of the start model, and so of the
+    reference. The last one is trained on as it is, with its own rank and targets (leave `lora` out); with `stack: true`
+    all stay frozen below a fresh one; with `lora: null` they are merged and all parameters are trained."""
+    stack: bool = False
+    """Put a fresh adapter, as `lora` says, on top of `adapter`. The result is one adapter of the base model that holds
+    all of them."""
+    quantization: Literal["nf4", "fp4", "int8"] | None = None
+    """Keep the frozen weights below an adapter in 4 or 8 bits through bitsandbytes, on a CUDA GPU
+    (`pip install 'preftune[quantization]'`)."""
     revision: Text | None = None
     """Branch, tag or commit of a model on the hub."""
     gradient_checkpointing: bool = False
@@ -164,6 +189,8 @@ class ReferenceConfig(Section):
     each step; `frozen`: a second model in memory. `auto` chooses and says so."""
     path: Text | None = None
     """Another model as the reference; `null`: the start model."""
+    adapter: Text | None = None
+    """An adapter on the model that `path` names."""
     cache_dir: Text | None = None
     """Folder for cached log-probabilities; `null`: the user's cache folder."""
 
@@ -251,6 +278,12 @@ class Config(Section):
         return self
 
     @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters that the start model has, lowest first."""
+        given = self.model.adapter
+        return (given,) if isinstance(given, str) else given or ()
+
+    @property
     def objectives(self) -> tuple[ObjectiveConfig, ...]:
         """The losses of the sum; one where there is no sum."""
         return (self.objective,) if isinstance(self.objective, ObjectiveConfig) else self.objective
@@ -263,6 +296,7 @@ class Config(Section):
 def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Keys that are fine alone but not together: the place of the key to change, and why. All such rules live here."""
     model, data, reference = config.model, config.data, config.reference
+    yield from _training_conflicts(model)
     yield from _adapter_conflicts(model, reference)
     yield from _data_conflicts(data)
     if reference.kind == "adapter_off":
@@ -284,12 +318,33 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _adapter_conflicts(model: Model, reference: ReferenceConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    if reference.adapter is not None and reference.path is None:
+        yield ("reference", "adapter"), "needs reference.path, the model that the adapter belongs to"
     if model.adapter is None:
         return
-    if model.lora not in (None, Lora()):
-        yield ("model", "lora"), "has no use: model.adapter brings its own rank and targets; leave lora out, or null"
+    if model.lora not in (None, Lora()) and not model.stack:
+        yield (
+            ("model", "lora"),
+            "has no use: model.adapter brings its own rank and targets; leave lora out, set it to null, or set stack: "
+            "true for a fresh adapter on top",
+        )
     if reference.kind == "adapter_off":
         yield ("reference", "kind"), "adapter_off would compare with the model without model.adapter; use cached"
+
+
+def _training_conflicts(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is trained: an adapter, a part, or all."""
+    if model.partial is not None:
+        if model.lora is not None:
+            yield ("model", "partial"), "and model.lora exclude each other; set model.lora: null"
+        if model.partial.layers == 0 and model.partial.extra is None:
+            yield ("model", "partial", "layers"), "0 trains nothing; give a number of layers, or extra modules"
+    if model.quantization is not None and model.lora is None:
+        yield ("model", "quantization"), "needs an adapter: weights in few bits cannot be trained; leave model.lora in"
+    if model.quantization == "int8" and model.dtype not in ("auto", "bfloat16"):
+        yield ("model", "dtype"), "int8 weights are multiplied in 16 bits; use bfloat16 or auto"
+    if model.stack and model.lora is None:
+        yield ("model", "stack"), "needs model.lora for the adapter on top"
 
 
 def _data_conflicts(data: Data) -> Iterator[tuple[tuple[str, ...], str]]:

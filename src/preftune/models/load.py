@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as hf_logging
 
 from ..errors import ModelError
@@ -122,10 +130,50 @@ def load_tokenizer(
         return AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
 
 
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Frozen weights in few bits (Dettmers et al. 2023, arXiv:2305.14314), and the device that holds them."""
+
+    kind: Literal["nf4", "fp4", "int8"]
+    device: torch.device
+
+    def arguments(self, compute: torch.dtype) -> dict[str, Any]:
+        """What ``from_pretrained`` needs for it.
+
+        Raises:
+            ModelError: bitsandbytes is not installed, or the device is not a CUDA GPU (on a CPU it rounds the weights
+                again when a model goes into eval mode, so policy and reference would differ).
+        """
+        if self.device.type != "cuda":
+            raise ModelError(
+                f"model.quantization: {self.kind} needs a CUDA GPU, not {self.device}; set model.quantization: null"
+            )
+        if find_spec("bitsandbytes") is None:
+            raise ModelError(
+                f"model.quantization: {self.kind} needs bitsandbytes: pip install 'preftune[quantization]', or set "
+                "model.quantization: null"
+            )
+        four = self.kind != "int8"
+        config = BitsAndBytesConfig(
+            load_in_8bit=not four,
+            load_in_4bit=four,
+            bnb_4bit_quant_type=self.kind if four else "fp4",
+            bnb_4bit_use_double_quant=four,
+            bnb_4bit_compute_dtype=compute,
+        )
+        return {"quantization_config": config, "device_map": {"": self.device}}
+
+
 def load_base(
-    path: str, dtype: torch.dtype, *, revision: str | None = None, trust_remote_code: bool = False
+    path: str,
+    dtype: torch.dtype,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    quantization: Quantization | None = None,
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model with every dropout of its config off, and the config values that this replaced."""
+    quantized = {} if quantization is None else quantization.arguments(dtype)
     with _said(f"the model {path}"):
         config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
         replaced = _without_dropout(config.get_text_config())
@@ -136,6 +184,7 @@ def load_base(
             revision=revision,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            **quantized,
         )
     return model, replaced
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -19,29 +20,73 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 def add_lora(
-    model: PreTrainedModel, *, rank: int, alpha: int, dropout: float, target: str | Sequence[str], seed: int
+    model: PreTrainedModel,
+    *,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    target: str | Sequence[str],
+    seed: int,
+    **more: Unpack[MoreLora],
 ) -> PeftModel:
     """A fresh adapter, its A drawn from ``seed`` and its B zero: the policy starts exactly at the base model.
 
     Raises:
         ModelError: a target module that the model does not have.
     """
+    config = lora_config(model, rank=rank, alpha=alpha, dropout=dropout, target=target, **more)
+    return with_fresh_adapter(model, config, seed=seed)
+
+
+def with_fresh_adapter(model: PreTrainedModel, config: LoraConfig, *, seed: int) -> PeftModel:
+    """The model with the adapter that ``config`` describes, drawn from ``seed``."""
+    torch.manual_seed(seed)
+    with quiet_peft():
+        return get_peft_model(model, config)
+
+
+class MoreLora(TypedDict, total=False):
+    """What a LoRA adapter may have besides its shape; all off by default."""
+
+    rslora: bool
+    """Scale by alpha / sqrt(rank), Kalajdzievski 2023, arXiv:2312.03732."""
+    dora: bool
+    """Also train the length of every weight column, Liu et al. 2024, arXiv:2402.09353."""
+    modules_to_save: Sequence[str]
+    """Modules that are trained whole and saved with the adapter."""
+
+
+def lora_config(
+    model: PreTrainedModel,
+    *,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    target: str | Sequence[str],
+    **more: Unpack[MoreLora],
+) -> LoraConfig:
+    """peft's description of an adapter, its module names checked against the model."""
     if not isinstance(target, str):
         _check_targets(model, target)
-    config = LoraConfig(
+    whole = list(more.get("modules_to_save", ()))
+    known = {part for name, _ in model.named_modules() for part in name.split(".")}
+    for name in whole:
+        if name not in known:
+            raise ModelError(f"model.lora.modules_to_save: no module named '{name}'{did_you_mean(name, known)}")
+    return LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=target if isinstance(target, str) else list(target),
+        use_rslora=more.get("rslora", False),
+        use_dora=more.get("dora", False),
+        modules_to_save=whole or None,
         task_type="CAUSAL_LM",
     )
-    torch.manual_seed(seed)
-    with _quiet():
-        return get_peft_model(model, config)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_peft() -> Iterator[None]:
     """peft's own notices: GPT-2's transposed layers, which it handles, and a name that transformers renames."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
@@ -63,16 +108,21 @@ def load_adapter(model: PreTrainedModel, folder: str | Path, *, keep_training: b
         ModelError: the folder holds no adapter, or one of another base model.
     """
     path = Path(folder).expanduser()
-    if not (path / ADAPTER_CONFIG).is_file():
-        raise ModelError(f"model.adapter: no {ADAPTER_CONFIG} in {folder}")
+    refuse_no_adapter(path)
     try:
-        with _quiet():
+        with quiet_peft():
             adapted = PeftModel.from_pretrained(model, str(path), is_trainable=keep_training)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"model.adapter: {folder} does not fit this model: {first}") from None
     # peft froze the base model; merged, it is a whole model again.
     return adapted if keep_training else adapted.merge_and_unload().requires_grad_(True)
+
+
+def refuse_no_adapter(folder: str | Path) -> None:
+    """Raises ModelError where a folder holds no adapter."""
+    if not (Path(folder) / ADAPTER_CONFIG).is_file():
+        raise ModelError(f"model.adapter: no {ADAPTER_CONFIG} in {folder}")
 
 
 def base_of_adapter(folder: str | Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..metrics.diagnose import watch
+from ..models.stacked import is_stacked, save_as_one
 from ..runs.atomic import as_run_folder_error, atomic_folder
 from ..runs.directory import RunDirectory
 from ..runs.display import Phase, Reporter
@@ -123,5 +124,9 @@ class RunHooks:
 
 def save_adapter(policy: Policy, folder: Any) -> None:
     """The adapter in Hugging Face layout, without peft's own model card."""
-    policy.scorer.model.save_pretrained(str(folder))  # type: ignore[operator]
+    model = policy.scorer.model
+    if is_stacked(model):
+        save_as_one(model, folder)  # type: ignore[arg-type]
+        return
+    model.save_pretrained(str(folder))  # type: ignore[operator]
     (folder / "README.md").unlink(missing_ok=True)

@@ -46,7 +46,7 @@ def begin_record(
         command=command,
         seed=config.train.seed,
         data={"sha256": files, **data.counts()},
-        model={"path": policy.source.path, "adapter": policy.source.adapter, **identity},
+        model={"path": policy.source.path, "adapters": list(policy.source.adapters), **identity},
         devices={"device": str(policy.scorer.device)},
         resumed_from_step=resumed_from,
     )

@@ -18,6 +18,7 @@ from ..logprobs.scorer import CompletionScorer, causal_lm
 from ..logprobs.verify import LayoutChoice, choose_layout
 from ..models.load import (
     Precision,
+    Quantization,
     load_base,
     pick_device,
     pick_precision,
@@ -26,37 +27,44 @@ from ..models.load import (
     resolve_path,
     trainable,
 )
-from ..models.lora import ADAPTER_CONFIG, add_lora, base_of_adapter, is_adapter, load_adapter
+from ..models.lora import (
+    ADAPTER_CONFIG,
+    base_of_adapter,
+    is_adapter,
+    load_adapter,
+    lora_config,
+    with_fresh_adapter,
+)
 from ..models.memory import auto_token_budget
+from ..models.partial import train_only
+from ..models.stacked import stack_adapters
 from ..tokens.encode import EncodedGroup
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from: its weights, and an adapter on them that is part of the start model."""
+    """Where a model comes from: its weights, and adapters on them that are part of the start model."""
 
     path: str
-    adapter: str | None
+    adapters: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, path: str, adapter: str | None) -> Source:
-        """An adapter folder as the model path means its base model with that adapter."""
+    def of(cls, path: str, adapters: Sequence[str] = ()) -> Source:
+        """An adapter folder as the model path means its base model with that adapter, below all others."""
         resolved = resolve_path(path)
+        folders = [str(Path(adapter).expanduser()) for adapter in adapters]
+        for folder in folders:
+            refuse_checkpoint(Path(folder))
         if is_adapter(resolved):
-            if adapter is not None:
-                raise ModelError(f"model.path {path} is an adapter already; leave model.adapter out")
-            return cls(resolve_path(base_of_adapter(resolved)), resolved)
-        if adapter is None:
-            return cls(resolved, None)
-        folder = Path(adapter).expanduser()
-        refuse_checkpoint(folder)
-        return cls(resolved, str(folder))
+            folders.insert(0, resolved)
+            resolved = resolve_path(base_of_adapter(resolved))
+        return cls(resolved, tuple(folders))
 
     @property
     def tokenizer_path(self) -> str:
-        """The adapter's folder where it brings a tokenizer of its own, else the model's."""
-        own = self.adapter is not None and (Path(self.adapter) / "tokenizer_config.json").is_file()
-        return str(self.adapter) if own else self.path
+        """The folder of the last adapter that brings a tokenizer of its own, else the model's."""
+        own = (folder for folder in reversed(self.adapters) if (Path(folder) / "tokenizer_config.json").is_file())
+        return next(own, self.path)
 
 
 @dataclass(frozen=True)
@@ -103,38 +111,67 @@ def load_policy(config: Config, source: Source, tokenizer: PreTrainedTokenizerBa
         precision.compute if frozen_base else precision.trained,
         revision=section.revision,
         trust_remote_code=section.trust_remote_code,
+        quantization=None if section.quantization is None else Quantization(section.quantization, device),
     )
-    start: dict[str, object] = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapter)}
-    model = _with_adapter(config, base, source.adapter)
+    start: dict[str, object] = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapters)}
+    model = _with_adapter(config, base, source.adapters)
     for parameter in trainable(model).values():
         parameter.data = parameter.data.to(precision.trained)
     if section.gradient_checkpointing:
         causal_lm(model).activation_checkpointing_enable({"use_reentrant": False})
-    model.to(device).train()
+    if section.quantization is None:  # bitsandbytes has put its weights where they belong
+        model.to(device)
+    model.train()
     return Policy(CompletionScorer(model, autocast=precision.autocast), tokenizer, source, precision, start, dropout)
 
 
-def _with_adapter(config: Config, base: Any, adapter: str | None) -> nn.Module:
-    lora = config.model.lora
-    if adapter is not None:
-        return load_adapter(base, adapter, keep_training=lora is not None)
-    if lora is None:
+def _with_adapter(config: Config, base: Any, adapters: Sequence[str]) -> nn.Module:
+    section = config.model
+    if section.stack and not adapters:
+        raise ModelError("model.stack: there is nothing below; name the adapter as model.adapter")
+    if section.lora is None:
+        for folder in adapters:
+            base = load_adapter(base, folder, keep_training=False)
+        if section.partial is not None:
+            part = section.partial
+            train_only(base, layers=part.layers, modules=part.modules, extra=part.extra or ())
         return base  # type: ignore[no-any-return]
-    return add_lora(
-        base, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, target=lora.target, seed=config.train.seed
+    if adapters and not section.stack:
+        if section.lora != type(section.lora)():
+            raise ModelError(
+                f"model.lora has no use: {adapters[-1]} brings its own rank and targets. Leave lora out, set it to "
+                "null, or set model.stack: true for a fresh adapter on top"
+            )
+        if len(adapters) == 1:
+            return load_adapter(base, adapters[0], keep_training=True)
+        return stack_adapters(base, adapters, None)
+    lora = section.lora
+    fresh = lora_config(
+        base,
+        rank=lora.rank,
+        alpha=lora.alpha,
+        dropout=lora.dropout,
+        target=lora.target,
+        rslora=lora.rslora,
+        dora=lora.dora,
+        modules_to_save=lora.modules_to_save or (),
     )
+    if adapters:
+        return stack_adapters(base, adapters, fresh, seed=config.train.seed)
+    return with_fresh_adapter(base, fresh, seed=config.train.seed)
 
 
-def adapter_hash(folder: str | None) -> str | None:
-    """Hash of an adapter's files; None without one."""
-    if folder is None:
+def adapter_hash(folders: Sequence[str]) -> str | None:
+    """Hash of the adapters' files; None without one."""
+    if not folders:
         return None
     digest = sha256()
-    for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
-        file = Path(folder) / name
-        if not file.is_file():
-            raise ModelError(f"model.adapter: {folder} holds no {name}")
-        digest.update(file.read_bytes())
+    for folder in folders:
+        for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
+            file = Path(folder) / name
+            if not file.is_file():
+                raise ModelError(f"model.adapter: {folder} holds no {name}")
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

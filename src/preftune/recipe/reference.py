@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..config import Config
 from ..errors import ModelError
@@ -66,11 +67,11 @@ def build_reference(
         ModelError: the kind asked for cannot be had with this model.
     """
     section = config.reference
-    other = None if section.path is None else _other_model(config, policy, section.path)
+    other = None if section.path is None else _other_model(config, policy, section.path, section.adapter)
     identity = policy.start if other is None else other[1]
     name = "the start model" if other is None else str(section.path)
     if section.kind == "adapter_off":
-        if policy.source.adapter is not None:  # model.path may be an adapter folder, which the config cannot know
+        if policy.source.adapters:  # model.path may be an adapter folder, which the config cannot know
             raise ModelError(
                 "reference.kind: adapter_off would compare with the base model without its adapter, not with the "
                 "start model; use cached or frozen"
@@ -94,11 +95,15 @@ def _copy(scorer: CompletionScorer) -> CompletionScorer:
     return CompletionScorer(copy.deepcopy(scorer.model), autocast=scorer.autocast)
 
 
-def _other_model(config: Config, policy: Policy, path: str) -> tuple[CompletionScorer, Mapping[str, object]]:
-    source = Source.of(path, None)
+def _other_model(
+    config: Config, policy: Policy, path: str, adapter: str | None
+) -> tuple[CompletionScorer, Mapping[str, object]]:
+    source = Source.of(path, () if adapter is None else (adapter,))
     base, _ = load_base(source.path, policy.precision.compute, trust_remote_code=config.model.trust_remote_code)
-    identity = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapter)}
-    model = base if source.adapter is None else load_adapter(base, source.adapter, keep_training=False)
+    identity = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapters)}
+    model: nn.Module = base
+    for folder in source.adapters:
+        model = load_adapter(base, folder, keep_training=False)
     mine, theirs = (causal_lm(m).config.get_text_config().vocab_size for m in (policy.scorer.model, model))
     if mine != theirs:
         raise ModelError(f"reference.path: {path} has a vocabulary of {theirs} tokens, the policy one of {mine}")

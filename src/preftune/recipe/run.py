@@ -103,7 +103,7 @@ def plan(config: Config, reporter: Reporter) -> int:
 def prepare(config: Config, reporter: Reporter) -> Prepared:
     """Read and check everything, cheapest first: data before the model, the model before the plan."""
     objective = build_objective(config)
-    source = Source.of(config.model.path, config.model.adapter)
+    source = Source.of(config.model.path, config.adapters)
     tokenizer = load_tokenizer(
         source.tokenizer_path,
         revision=config.model.revision,
