@@ -128,7 +128,11 @@ FAULTS: list[tuple[Row, str, str]] = [
     ({"instruction": "a", "kto_tag": True}, "missing column", "no 'output'"),
     ({**THUMB, "chosen": "a", "rejected": "b"}, "unknown format", "could be trl and trl_kto"),
     ({"prompt": "a", "responses": ["b", "c"], "scores": [1, 2]}, "unknown format", "rankings, not binary feedback"),
-    ({"prediction 1": "a", "prediction 2": "b"}, "unknown format", "with votes, not binary feedback"),
+    (
+        {"question": "q", "prediction 1": "a", "preference": []},
+        "unknown format",
+        "compared answers, not binary feedback",
+    ),
     ({"text": "a"}, "unknown format", "name the columns 'prompt', 'completion' and 'label'"),
 ]
 

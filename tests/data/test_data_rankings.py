@@ -142,7 +142,7 @@ FAULTS: list[tuple[Row, str, str]] = [
     ({**ULTRA, "completions": [{"response": "a", "overall_score": "N/A"}] * 2}, "no preference", "not 0"),
     ({"prompt": "p", "chosen": "a", "rejected": "b"}, "unknown format", "preference pairs, not rankings"),
     ({"prompt": "p", "completion": "a", "label": 1}, "unknown format", "binary feedback, not rankings"),
-    ({"question": "q", "prediction 1": "a", "prediction 2": "b"}, "unknown format", "several answers with votes"),
+    ({"prediction 1": "a", "preference": []}, "unknown format", "compared answers, not rankings"),
     ({"text": "a"}, "unknown format", "no rankings are recognised"),
 ]
 

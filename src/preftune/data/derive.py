@@ -9,7 +9,7 @@ from math import isclose, isfinite
 from typing import Literal, get_args
 
 from ..errors import DataError, did_you_mean
-from .records import CHOICES, Ballot, BinaryFeedback, Choice, PreferencePair, Ranking, VotedPair
+from .records import CHOICES, Ballot, BinaryFeedback, Choice, ComparedAnswers, PreferencePair, Ranking, VotedPair
 
 Strategy = Literal["best_worst", "adjacent", "all"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
@@ -119,6 +119,28 @@ def decided_pair(voted: VotedPair, winner: Choice, certainty: float) -> Preferen
     weight = voted.weight * certainty
     return PreferencePair(
         voted.prompt, chosen, rejected, voted.origin, voted.kind, voted.category, voted.source, weight
+    )
+
+
+def pairs_from_comparisons(compared: ComparedAnswers) -> tuple[PreferencePair, ...]:
+    """A pair of each comparison that is no tie, in the order of the row."""
+    won = [
+        (one.first, one.second) if one.choice == "first" else (one.second, one.first)
+        for one in compared.comparisons
+        if one.choice != "tie"
+    ]
+    return tuple(
+        PreferencePair(
+            compared.prompt,
+            compared.completions[better],
+            compared.completions[worse],
+            compared.origin,
+            compared.kind,
+            compared.category,
+            compared.source,
+            compared.weight,
+        )
+        for better, worse in won
     )
 
 

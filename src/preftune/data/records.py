@@ -208,7 +208,45 @@ class VotedPair:
         return _opening(self.prompt)
 
 
-Record = PreferencePair | BinaryFeedback | Ranking | VotedPair
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was said about two answers, by their places in the row: ``choice`` is the first, the second, or a tie."""
+
+    first: int
+    second: int
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class ComparedAnswers:
+    """One prompt, k >= 2 answers, and comparisons of two of them each, which need not fit one order.
+
+    ``kind`` and the turns are as in PreferencePair.
+    """
+
+    prompt: Turns
+    completions: tuple[Turns, ...]
+    comparisons: tuple[Comparison, ...]
+    origin: Origin
+    kind: Kind = "chat"
+    category: str | None = None
+    source: str | None = None
+    weight: float = 1.0
+    """Factor of each pair's loss."""
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the content (prompt, answers and comparisons), independent of file and row; 32 hex digits."""
+        said = [(one.first, one.second, one.choice) for one in self.comparisons]
+        return _content_id(self.prompt, self.completions, said)
+
+    @property
+    def opening(self) -> str:
+        """As PreferencePair's."""
+        return _opening(self.prompt)
+
+
+Record = PreferencePair | BinaryFeedback | Ranking | VotedPair | ComparedAnswers
 
 
 @dataclass(frozen=True, slots=True)

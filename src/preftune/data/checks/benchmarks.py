@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import DataError
 from .findings import Example
 from .normal import excerpt, key, normal
-from .parts import MOST_EXAMPLES, Draft, Places, plural
+from .parts import Draft, Places, plural
 from .seen import Seen
 
 _FOLDER = Path(__file__).with_name("benchmark_prompts")
@@ -55,7 +55,7 @@ class Benchmarks:
             f"{plural(len(self._ordinals), 'record')} with a prompt of a benchmark ({names})",
             self._ordinals,
             total=len(places),
-            cases=[(ordinal,) for ordinal in self._ordinals[:MOST_EXAMPLES]],
+            cases=places.shown(self._ordinals),
             tell=lambda records: self._tell(records[0]),
             details=dict(self._counts),
         )

@@ -20,7 +20,7 @@ from .lengths import Lengths, ratio_check
 from .near_prompts import NearPrompts, has_rensa
 from .normal import excerpt
 from .options import CheckOptions
-from .parts import MOST_EXAMPLES, Draft, Part, Places
+from .parts import MOST_EXAMPLES, Draft, Part, Places, plural
 from .pii import pii_check
 from .refused import Refused
 from .repeats import Repeats
@@ -79,8 +79,9 @@ def _refuse(given: Given, refused: Refused) -> None:
     for origin in (given.origin, *given.others):
         if given.bad is not None:
             refused.add_bad(BadRow(origin, given.bad.reason, given.bad.kind))
-        elif not given.records:
-            refused.add_tie(BadRow(origin, given.nothing, "tie"))
+    if given.ties:
+        why = given.nothing or f"{plural(given.ties, 'comparison')} of this row without a winner"
+        refused.add_tie(BadRow(given.origin, why, "tie"), given.ties)
 
 
 def _parts(options: CheckOptions) -> tuple[list[Part], Refused, dict[str, str]]:

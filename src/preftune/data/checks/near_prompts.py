@@ -81,7 +81,7 @@ class NearPrompts:
         """The records whose prompt is near an earlier one."""
         if not self._ordinals:
             return
-        message = f"{plural(len(self._ordinals), 'record')} whose prompt is almost an earlier one"
+        message = f"{plural(len(self._ordinals), 'record')} with a prompt that is almost an earlier one"
         if self._left_out:
             message += f" (the first {MOST_PROMPTS:,} different prompts were compared)"
         cases, details = self._cases, {"not_compared": self._left_out}

@@ -57,6 +57,15 @@ class Places:
         """A number for the row of each record: equal for records of one row."""
         return np.asarray(self._files, np.int64) << 40 | np.asarray(self._rows, np.int64)
 
+    def shown(self, ordinals: Sequence[int]) -> list[Case]:
+        """The first of these records as examples, one of each row."""
+        cases: dict[tuple[int, int], Case] = {}
+        for ordinal in ordinals:
+            cases.setdefault((self._files[ordinal], self._rows[ordinal]), (int(ordinal),))
+            if len(cases) == MOST_EXAMPLES:
+                break
+        return list(cases.values())
+
     def within_row(self, ordinal: int) -> int:
         """Which of the records of its row this one is, from 0."""
         first = ordinal
@@ -177,7 +186,7 @@ class RowCheck:
         tally.sides.update({hit.side for hit in hits})
         tally.kinds.update({(hit.side, hit.what) for hit in hits})
 
-    def drafts(self, places: Places) -> Iterable[Draft]:  # noqa: ARG002 - a part may need it
+    def drafts(self, places: Places) -> Iterable[Draft]:
         """The finding, where there is one."""
         concluded = self._conclude(self._tally) if self._tally.records else None
         if concluded is None:
@@ -189,7 +198,7 @@ class RowCheck:
             message,
             self._ordinals,
             total=self._tally.total,
-            cases=[(ordinal,) for ordinal in self._ordinals[:MOST_EXAMPLES]],
+            cases=places.shown(self._ordinals),
             tell=lambda records: self._tell(records[0], list(self._find(records[0]))),
             details=self._tally.to_json(),
         )
@@ -212,9 +221,9 @@ def tell_answers(seen: Seen) -> Example:
     return Example((seen.record.origin,), "\n".join(lines))
 
 
-def plural(count: int, word: str) -> str:
+def plural(count: int, word: str, many: str = "") -> str:
     """``1 pair``, ``2 pairs``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    return f"{count:,} {word if count == 1 else many or f'{word}s'}"
 
 
 def percent(part: float, whole: float = 1.0) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..records import BadRow, PreferencePair
 from .findings import Example, Severity
-from .parts import MOST_EXAMPLES, Draft, Places, plural, tell_answers
+from .parts import Draft, Places, plural, tell_answers
 from .seen import Seen
 
 CHECK_OF_KIND: Mapping[str, str] = {
@@ -22,10 +22,10 @@ CHECK_OF_KIND: Mapping[str, str] = {
 """Which check a kind of bad row belongs to; any other kind is ``schema``."""
 
 _SAYS = {
-    "schema": "cannot be read",
-    "empty": "have an empty prompt, turn or answer",
-    "identical": "have the same answer on both sides",
-    "prompt_mismatch": "hold two different conversations, which answer different prompts",
+    "schema": "that cannot be read",
+    "empty": "with an empty prompt, turn or answer",
+    "identical": "with the same answer on both sides",
+    "prompt_mismatch": "that hold two different conversations, and so answer different prompts",
 }
 
 
@@ -36,6 +36,7 @@ class Refused:
         self.rows_read = 0
         self._bad: dict[str, list[BadRow]] = defaultdict(list)
         self._ties: list[BadRow] = []
+        self._tied_comparisons = 0
         self._joined = array("I")
         self._equal, self._lower = array("I"), array("I")
         self._kinds: Counter[str] = Counter()
@@ -45,9 +46,10 @@ class Refused:
         self._bad[CHECK_OF_KIND.get(row.kind, "schema")].append(row)
         self._kinds[row.kind] += 1
 
-    def add_tie(self, row: BadRow) -> None:
-        """A row that prefers nothing."""
+    def add_tie(self, row: BadRow, comparisons: int) -> None:
+        """A row with comparisons that have no winner."""
         self._ties.append(row)
+        self._tied_comparisons += comparisons
 
     def add(self, seen: Seen) -> None:
         """Look at roles and scores of a record."""
@@ -64,11 +66,11 @@ class Refused:
         for name, says in _SAYS.items():
             if bad := self._bad.get(name):
                 yield self._of_rows(name, f"{plural(len(bad), 'row')} {says}{self._which(name)}", bad)
-        yield from self._roles()
-        yield from self._tied(len(places))
+        yield from self._roles(places)
+        yield from self._tied(places)
         if self._lower:
             message = f"{plural(len(self._lower), 'pair')} whose rejected answer has the higher score"
-            yield _of_records("score_contradiction", "error", message, self._lower, places.pairs)
+            yield _of_records("score_contradiction", "error", message, self._lower, places)
 
     def statistics(self) -> Mapping[str, Any]:
         """Rows that were refused, by kind."""
@@ -83,7 +85,7 @@ class Refused:
     def _of_rows(self, name: str, message: str, bad: Sequence[BadRow], severity: Severity = "error") -> Draft:
         return Draft(name, severity, message, bad=bad, total=self.rows_read)
 
-    def _roles(self) -> Iterator[Draft]:
+    def _roles(self, places: Places) -> Iterator[Draft]:
         bad, joined = self._bad.get("roles", []), self._joined
         if not bad and not joined:
             return
@@ -98,15 +100,19 @@ class Refused:
             joined,
             bad,
             self.rows_read,
-            [(ordinal,) for ordinal in joined[:MOST_EXAMPLES]],
+            places.shown(joined),
             _tell_roles,
             {"refused": len(bad), "joined": len(joined)},
         )
 
-    def _tied(self, records: int) -> Iterator[Draft]:
+    def _tied(self, places: Places) -> Iterator[Draft]:
         if not self._ties and not self._equal:
             return
-        says = [f"{plural(len(self._ties), 'row')} that prefer nothing and give no pair"] if self._ties else []
+        says = []
+        if self._ties:
+            says.append(
+                f"{plural(self._tied_comparisons, 'tie')} in {plural(len(self._ties), 'row')}, which give no pair"
+            )
         says += [f"{plural(len(self._equal), 'pair')} with equal scores"] if self._equal else []
         yield Draft(
             "tie",
@@ -114,15 +120,15 @@ class Refused:
             "; ".join(says),
             self._equal,
             self._ties,
-            self.rows_read if self._ties else records,
-            [(ordinal,) for ordinal in self._equal[:MOST_EXAMPLES]],
+            self.rows_read if self._ties else len(places),
+            places.shown(self._equal),
             lambda seen: tell_answers(seen[0]),
-            {"without_record": len(self._ties), "equal_scores": len(self._equal)},
+            {"tied_comparisons": self._tied_comparisons, "equal_scores": len(self._equal)},
         )
 
 
-def _of_records(name: str, severity: Severity, message: str, ordinals: Sequence[int], total: int) -> Draft:
-    cases = [(ordinal,) for ordinal in ordinals[:MOST_EXAMPLES]]
+def _of_records(name: str, severity: Severity, message: str, ordinals: Sequence[int], places: Places) -> Draft:
+    cases, total = places.shown(ordinals), places.pairs
     return Draft(name, severity, message, ordinals, total=total, cases=cases, tell=lambda seen: tell_answers(seen[0]))
 
 

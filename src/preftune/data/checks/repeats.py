@@ -58,7 +58,7 @@ class Repeats:
         pairs = np.flatnonzero(calm & (good != 0) & (bad != 0) & (good != bad))
         yield from _cycles(prompt, good, bad, pairs, total)
         yield from _both_sides(prompt, good, bad, np.flatnonzero(calm & (good != bad)), total)
-        yield from _stock_answers(prompt, good, bad, np.flatnonzero(kept), total)
+        yield from _stock_answers(prompt, good, bad, np.flatnonzero(kept), places)
         yield from _shared_prompts(prompt, np.flatnonzero(kept), places, total)
 
     def statistics(self) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ def _duplicates(copies: list[Ordinals], later: Ordinals, alike: Keys, total: int
     yield Draft(
         "duplicate",
         "warning",
-        f"{plural(len(later), 'row')} repeat an earlier one word for word{more}",
+        f"{plural(len(later), 'exact copy', 'exact copies')} of an earlier row{more}",
         later.tolist(),
         total=total,
         cases=_firsts(_case(group[:2]) for group in copies),
@@ -140,7 +140,7 @@ def _contradictions(opposed: list[Case], total: int) -> Iterator[Draft]:
     yield Draft(
         "contradiction",
         "error",
-        f"{plural(len(ordinals), 'row')} judge the same answers to the same prompt in opposite ways",
+        f"{plural(len(ordinals), 'row')} in which the same answers to the same prompt are judged in opposite ways",
         ordinals,
         total=total,
         cases=_firsts(tuple(sorted(case[:2])) for case in opposed),
@@ -194,7 +194,7 @@ def _both_sides(prompt: Keys, good: Keys, bad: Keys, calm: Ordinals, total: int)
         return
     here = (np.isin(liked[calm], shared) & (good[calm] != 0)) | (np.isin(disliked[calm], shared) & (bad[calm] != 0))
     prompts = len(np.unique(prompt[calm[here]]))
-    message = f"{plural(len(shared), 'answer')} to {plural(prompts, 'prompt')} stand on both sides, in other pairs"
+    message = f"{plural(len(shared), 'answer')} to {plural(prompts, 'prompt')} on both sides, in different pairs"
     cases = _cases_of(shared, liked, disliked, calm[here])
     yield Draft("both_sides", "info", message, calm[here].tolist(), total=total, cases=cases, tell=_tell)
 
@@ -207,7 +207,7 @@ def _cases_of(shared: Keys, liked: Keys, disliked: Keys, here: Ordinals) -> list
     return sorted(cases)
 
 
-def _stock_answers(prompt: Keys, good: Keys, bad: Keys, kept: Ordinals, total: int) -> Iterator[Draft]:
+def _stock_answers(prompt: Keys, good: Keys, bad: Keys, kept: Ordinals, places: Places) -> Iterator[Draft]:
     found: list[Ordinals] = []
     sides: dict[str, int] = {}
     top = 0
@@ -226,15 +226,15 @@ def _stock_answers(prompt: Keys, good: Keys, bad: Keys, kept: Ordinals, total: i
     ordinals = np.unique(np.concatenate(found))
     where = ", ".join(f"{count:,} {side}" for side, count in sides.items())
     message = (
-        f"{plural(len(ordinals), 'record')} hold a stock answer ({where}); the most frequent one stands {top} times"
+        f"{plural(len(ordinals), 'record')} with a stock answer ({where}); the most frequent one is there {top} times"
     )
     yield Draft(
         "stock_answer",
         "warning",
         message,
         ordinals.tolist(),
-        total=total,
-        cases=[(int(ordinal),) for ordinal in ordinals[:MOST_EXAMPLES]],
+        total=len(places),
+        cases=places.shown(ordinals.tolist()),
         tell=lambda records: tell_answers(records[0]),
         details={**sides, "most": top},
     )
@@ -247,7 +247,7 @@ def _shared_prompts(prompt: Keys, kept: Ordinals, places: Places, total: int) ->
     if not shared:
         return
     ordinals = np.sort(np.concatenate(shared))
-    message = f"{plural(len(shared), 'prompt')} stand in several rows ({percent(len(ordinals), total)} of all records)"
+    message = f"{plural(len(shared), 'prompt')} in several rows each ({percent(len(ordinals), total)} of all records)"
     yield Draft(
         "duplicate_prompt",
         "info",

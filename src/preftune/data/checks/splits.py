@@ -8,7 +8,7 @@ from typing import Any
 
 from .findings import Example
 from .normal import excerpt
-from .parts import MOST_EXAMPLES, Draft, Places, percent, plural
+from .parts import Draft, Places, percent, plural
 from .seen import Seen
 from .stream import Given
 
@@ -42,10 +42,10 @@ class HeldOut:
         yield Draft(
             "split_leakage",
             "error",
-            f"{plural(len(self._ordinals), 'record')} share their prompt with held-out ones ({share} of those)",
+            f"{plural(len(self._ordinals), 'record')} with a prompt that is held out too ({share} of what is held out)",
             self._ordinals,
             total=len(places),
-            cases=[(ordinal,) for ordinal in self._ordinals[:MOST_EXAMPLES]],
+            cases=places.shown(self._ordinals),
             tell=lambda records: self._tell(records[0]),
             details={"held_out_rows": [{"file": file, "row": row} for file, row in leaked]},
         )

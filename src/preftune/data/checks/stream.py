@@ -34,6 +34,8 @@ class Given:
     bad: BadRow | None = None
     nothing: str = ""
     """Why the row prefers nothing."""
+    ties: int = 0
+    """Comparisons of the row that have no winner."""
     category: str | None = None
     joined_roles: bool = False
     others: tuple[Origin, ...] = ()
@@ -118,6 +120,7 @@ class RowStream:
             made.records,
             None,
             made.nothing if not made.records else "",
+            made.counts.get("comparisons_left_out", 0) or int(not made.records),
             _category(row.values, self._options.category_field),
             has_joined_roles(row.values),
             row.others,

@@ -95,8 +95,10 @@ def _cut(tally: Tally) -> tuple[Severity, str]:
     for (_, what), count in tally.kinds.items():
         kinds[what] += count
     answers = max(1, tally.totals.total())
-    message = f"{tally.found} with cut answers ({tally.by_side()}): "
-    message += ", ".join(f"{count:,} {_SAYS[what]}" for what, count in kinds.most_common())
+    message = f"{tally.found} with a long answer that stops in mid-sentence ({tally.by_side()})"
+    if set(kinds) - {"stops mid-sentence"}:
+        says = ", ".join(f"{count:,} {_SAYS[what]}" for what, count in kinds.most_common())
+        message = f"{tally.found} with cut answers: {says}"
     if kinds["longer than max_length"] / answers > 0.005:
         return "error", message
     prompts_cut = kinds["with its prompt longer than max_length"] / answers

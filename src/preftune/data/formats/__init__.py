@@ -12,6 +12,7 @@ from ...errors import DataError, did_you_mean
 from ..records import BadRow, Origin, PreferencePair
 from .base import Format, Row, RowFault
 from .chat_services import OPENAI, SWIFT, SWIFT_KTO
+from .compared import COMPARED, QA_FEEDBACK
 from .hh import HH
 from .llamafactory import ALPACA, ALPACA_KTO, LLAMAFACTORY, SHAREGPT, SHAREGPT_KTO
 from .rankings import NECTAR, SCORED, ULTRAFEEDBACK_RAW
@@ -40,7 +41,7 @@ __all__ = [
 _PAIRS = (TRL, ULTRAFEEDBACK, HH, ALPACA, SHAREGPT, LLAMAFACTORY, OPENAI, SWIFT, RESPONSES, INTEL)
 _FEEDBACK = (TRL_KTO, SWIFT_KTO, ALPACA_KTO, SHAREGPT_KTO)
 _RANKINGS = (SCORED, NECTAR, ULTRAFEEDBACK_RAW)
-_ALL = (*_PAIRS, *_FEEDBACK, *_RANKINGS, VOTES)
+_ALL = (*_PAIRS, *_FEEDBACK, *_RANKINGS, VOTES, COMPARED, QA_FEEDBACK)
 
 FORMATS: Mapping[str, Format] = {fmt.name: fmt for fmt in _ALL}
 """Every format by the name that ``data.format`` takes."""
@@ -50,7 +51,6 @@ _DETECTED = tuple(fmt for fmt in _ALL if fmt.detected)
 # Known layouts of votes that are not read, by keys that only they have.
 _VOTES: Mapping[frozenset[str], str] = {
     frozenset({"human_ref_A", "human_ref_B"}): "two answers with a vote (SHP)",
-    frozenset({"prediction 1", "prediction 2"}): "several answers with votes",
 }
 
 

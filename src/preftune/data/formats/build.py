@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypedDict
 
-from ..records import Ballot, BinaryFeedback, Kind, Message, Origin, PreferencePair, Ranking, Turns, VotedPair
+from ..records import (
+    Ballot,
+    BinaryFeedback,
+    ComparedAnswers,
+    Comparison,
+    Kind,
+    Message,
+    Origin,
+    PreferencePair,
+    Ranking,
+    Turns,
+    VotedPair,
+)
 from .base import REFUSED_COLUMNS, SCORE_COLUMNS, Row, RowFault
 from .messages import fold, no_preference, text_of, type_name
 
@@ -70,6 +82,24 @@ def build_voted(
 
 
 _PLACES = ("first", "second")
+
+
+def build_compared(
+    prompt: Turns,
+    answers: Sequence[Turns],
+    comparisons: tuple[Comparison, ...],
+    row: Row,
+    origin: Origin,
+    kind: Kind = "chat",
+) -> ComparedAnswers:
+    """As ``build_pair``, for several answers of which some or all are compared, two at a time."""
+    prompt = _checked_prompt(prompt, row)
+    checked = tuple(_checked_answer(answer, f"answer {number}") for number, answer in enumerate(answers, 1))
+    for one in comparisons:
+        if _bare(checked[one.first]) == _bare(checked[one.second]):
+            places = f"answers {one.first + 1} and {one.second + 1}"
+            raise RowFault("no preference", f"{places} are identical, so one cannot be better: remove one of them")
+    return ComparedAnswers(prompt, checked, comparisons, origin, **_extras(row, kind))
 
 
 def build_ranking(

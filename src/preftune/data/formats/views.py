@@ -13,10 +13,11 @@ from ..derive import (
     comparisons,
     feedback_from_pair,
     pair_from_votes,
+    pairs_from_comparisons,
     pairs_from_ranking,
     say_votes,
 )
-from ..records import BinaryFeedback, PreferencePair, Ranking, Record, VotedPair
+from ..records import BinaryFeedback, ComparedAnswers, PreferencePair, Ranking, Record, VotedPair
 from .base import RowFault
 
 R = TypeVar("R", bound=Record)
@@ -26,6 +27,7 @@ WHAT: Mapping[type[Record], str] = {
     BinaryFeedback: "binary feedback",
     Ranking: "rankings",
     VotedPair: "votes",
+    ComparedAnswers: "compared answers",
 }
 """What each kind of record is called in messages."""
 
@@ -87,6 +89,12 @@ def _decided(voted: VotedPair) -> Made[PreferencePair]:
     return Made((pair,) if pair else (), {"votes_counted": len(voted.ballots)}, nothing)
 
 
+def _compared_apart(compared: ComparedAnswers) -> Made[PreferencePair]:
+    pairs = pairs_from_comparisons(compared)
+    nothing = "all its comparisons are ties, so there is no preference" if not pairs else ""
+    return Made(pairs, {"comparisons_left_out": len(compared.comparisons) - len(pairs)}, nothing)
+
+
 def _decided_apart(voted: VotedPair) -> Made[BinaryFeedback]:
     made = _decided(voted)
     records = tuple(record for pair in made.records for record in feedback_from_pair(pair))
@@ -108,6 +116,7 @@ def pairs_view(rankings: str | None = None, margin_threshold: float | None = Non
     takes: dict[type[Record], Callable[[Any], Made[PreferencePair]]] = {
         PreferencePair: _as_they_are,
         VotedPair: _decided,
+        ComparedAnswers: _compared_apart,
     }
     if rankings is not None:
         takes[Ranking] = partial(_compared, rankings, margin_threshold)
@@ -129,7 +138,10 @@ FEEDBACK: View[BinaryFeedback] = View(
     {BinaryFeedback: _as_they_are, PreferencePair: _judged_apart, VotedPair: _decided_apart},
     "'prompt', 'completion' and 'label'",
     (*_PAIR_PARTNERS, ("completion", "label"), ("label", "completion")),
-    {Ranking: "give rows with 'completion' and 'label', or pairs"},
+    {
+        Ranking: "give rows with 'completion' and 'label', or pairs",
+        ComparedAnswers: "give rows with 'completion' and 'label', or pairs",
+    },
 )
 
 RANKINGS: View[Ranking] = View(
@@ -141,5 +153,6 @@ RANKINGS: View[Ranking] = View(
         PreferencePair: "give rows with 'responses' and 'scores', or use a paired objective",
         BinaryFeedback: "give rows with 'responses' and 'scores', or use an unpaired objective (kto)",
         VotedPair: "give rows with 'responses' and 'scores', or use a paired objective",
+        ComparedAnswers: "give rows with 'responses' and 'scores', or use a paired objective",
     },
 )
