@@ -73,6 +73,8 @@ def _words(annotation: Any, limits: Sequence[Any] = ()) -> str:
         return (" | " if len(args) > 1 else "").join(map(str, args))
     if origin in (tuple, list):
         return f"a list of {_words(args[0])}"
+    if origin is dict:
+        return f"a mapping of names to {_words(args[1])}"
     if annotation is type(None):
         return "null"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

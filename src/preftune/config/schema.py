@@ -44,6 +44,7 @@ def _warmup(value: float) -> float:
 Text: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 # YAML gives lists; a tuple keeps the frozen config from being changed through them.
 Texts: TypeAlias = Annotated[tuple[Text, ...], Field(strict=False, min_length=1)]
+SetName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Above: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
@@ -128,8 +129,9 @@ class Data(Section):
     train: Text | Texts
     """Preference pairs: a file, folder, pattern, or `folder:name` of a LLaMA-Factory `dataset_info.json`; a list of
     these; or `demo` for the embedded ones."""
-    eval: Text | Texts | None = None
-    """Held-out pairs, named in the same ways; `null` holds out `eval_fraction` of the training data."""
+    eval: Text | Texts | dict[SetName, Text | Texts] | None = None
+    """Held-out pairs, named in the same ways; or several sets as `{name: files, ...}`, each measured by itself too;
+    `null` holds out `eval_fraction` of the training data."""
     eval_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     """Share of the pairs to hold out, by prompt: no prompt is on both sides. Leave it out when `eval` is given."""
     format: Text = "auto"
@@ -231,8 +233,10 @@ class Train(Section):
     """Gradients with a larger norm are scaled down to it; `null` leaves them as they are."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Fixes the split, the order of the pairs, the adapters' first values and dropout."""
-    log_every: Often = 10
-    """Updates between two log lines; below 1 a fraction of the run; or `epoch`."""
+    log_every: Often | None = 10
+    """Updates between two log lines; below 1 a fraction of the run; or `epoch`; `null`: only the last."""
+    log_first: bool = True
+    """Also log the first update by itself, so that numbers are seen soon; the next line then begins after it."""
     save_every: Often | None = 100
     """Updates between two checkpoints, in the same ways; `null` saves none but where the run is interrupted."""
     keep_last: Count | None = 2

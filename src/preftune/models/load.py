@@ -176,7 +176,7 @@ def load_base(
     quantized = {} if quantization is None else quantization.arguments(dtype)
     with _said(f"the model {path}"):
         config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
-        replaced = _without_dropout(config.get_text_config())
+        replaced = without_dropout(config.get_text_config())
         model = AutoModelForCausalLM.from_pretrained(
             path,
             config=config,
@@ -189,7 +189,7 @@ def load_base(
     return model, replaced
 
 
-def _without_dropout(config: Any) -> dict[str, Any]:
+def without_dropout(config: Any) -> dict[str, Any]:
     """Set every dropout rate of a config to zero; returns the old values."""
     rates = {
         name: value

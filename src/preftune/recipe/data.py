@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
-from ..data import DataReport, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
+from ..data import DataReport, GivenRows, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
 from ..data.embedded import embedded_preferences
 from ..data.report import list_bad_rows
 from ..errors import DataError
@@ -20,6 +20,11 @@ from ..objectives import BoundObjective
 from ..runs.display import Reporter
 from ..tokens.chat import Template, build_template
 from ..tokens.encode import EncodedGroup, EncodingReport, encode_feedback, encode_pairs, encode_rankings
+from ..train.evaluation import UNNAMED
+from .given import Given
+
+Side = str
+"""``train``, ``eval``, or ``eval/<name>`` of a named held-out set."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,16 @@ class RunData:
     """Encoded pairs, and the reports of how they came about."""
 
     train: list[EncodedGroup]
-    held_out: list[EncodedGroup]
+    held_out_sets: dict[str, list[EncodedGroup]]
+    """By name; the empty name is that of an only one."""
     template: Template
-    reports: dict[str, DataReport]
-    encoding: dict[str, EncodingReport]
+    reports: dict[Side, DataReport]
+    encoding: dict[Side, EncodingReport]
+
+    @property
+    def held_out(self) -> list[EncodedGroup]:
+        """All held-out pairs."""
+        return [group for groups in self.held_out_sets.values() for group in groups]
 
     def fingerprint(self) -> dict[str, str]:
         """Hashes over each side's records in their order: a resumed run must see the same ones."""
@@ -77,7 +88,11 @@ def _fingerprint(groups: Sequence[EncodedGroup]) -> str:
 
 
 def read_data(
-    config: Config, objective: BoundObjective, tokenizer: PreTrainedTokenizerBase, reporter: Reporter
+    config: Config,
+    objective: BoundObjective,
+    tokenizer: PreTrainedTokenizerBase,
+    reporter: Reporter,
+    given: Given = Given(),  # noqa: B008 - frozen
 ) -> RunData:
     """Read the records that the objective judges, split and encode them, and account for every row that is lost.
 
@@ -87,19 +102,25 @@ def read_data(
     template = build_template(tokenizer, config.data.template)
     if config.data.template not in ("auto", "plain"):  # the saved tokenizer must bring the template trained with
         tokenizer.chat_template = Path(config.data.template).read_text(encoding="utf-8")
-    reports, train, held_out = _read(config, objective, reporter)
-    encoded, encoding = {}, {}
-    for side, records in (("train", train), ("eval", held_out)):
-        encoded[side], encoding[side] = _encode(config, objective, template, records)
-    data = RunData(encoded["train"], encoded["eval"], template, reports, encoding)
+    reports, train, held_out = _read(config, objective, reporter, given)
+    groups, encoding = {}, {}
+    encoded, encoding["train"] = encode_records(config, objective, template, train)
+    for name, records in held_out.items():
+        groups[name], encoding[_side(name)] = encode_records(config, objective, template, records)
+    data = RunData(encoded, groups, template, reports, encoding)
     _refuse_unencodable(config, data)
     _report(config, objective, data, reporter)
     return data
 
 
-def _encode(
+def _side(name: str) -> Side:
+    return "eval" if name == UNNAMED else f"eval/{name}"
+
+
+def encode_records(
     config: Config, objective: BoundObjective, template: Template, records: Sequence[Any]
 ) -> tuple[list[EncodedGroup], EncodingReport]:
+    """Records of the objective's kind as groups of tokens, cut as the config says."""
     options: dict[str, Any] = {
         "max_length": config.data.max_length,
         "truncation": config.data.truncation,
@@ -113,27 +134,38 @@ def _encode(
 
 
 def _read(
-    config: Config, objective: BoundObjective, reporter: Reporter
-) -> tuple[dict[str, DataReport], Sequence[Any], Sequence[Any]]:
+    config: Config, objective: BoundObjective, reporter: Reporter, given: Given
+) -> tuple[dict[Side, DataReport], Sequence[Any], Mapping[str, Sequence[Any]]]:
     section, seed = config.data, config.train.seed
-    records, report = _load(config, objective, section.train, max_samples=section.max_samples, seed=seed)
-    if section.eval is None:
-        train, held_out = split_by_prompt(records, eval_fraction=section.eval_fraction, seed=seed)
-        return {"train": report}, train, held_out
-    evaluated, eval_report = _load(config, objective, section.eval)
-    shared = overlap(records, evaluated)
-    if shared:
-        reporter.warn(
-            f"{len(shared)} of {len(evaluated)} held-out records have a prompt that is also in the training data "
-            f"(first: {shared[0].origin}); held-out numbers will look too good"
-        )
-    return {"train": report, "eval": eval_report}, records, evaluated
+    source = given.train or section.train
+    records, report = load_records(config, objective, source, max_samples=section.max_samples, seed=seed)
+    sources = given.held_out or _held_out_sources(section.eval)
+    if not sources:
+        train, rest = split_by_prompt(records, eval_fraction=section.eval_fraction, seed=seed)
+        return {"train": report}, train, {UNNAMED: rest}
+    reports, held_out = {"train": report}, {}
+    for name, one in sources.items():
+        held_out[name], reports[_side(name)] = load_records(config, objective, one)
+        shared = overlap(records, held_out[name])
+        if shared:
+            reporter.warn(
+                f"{len(shared)} of {len(held_out[name])} held-out records {f'of {name} ' if name else ''}have a prompt "
+                f"that is also in the training data (first: {shared[0].origin}); held-out numbers will look too good"
+            )
+    return reports, records, held_out
 
 
-def _load(
-    config: Config, objective: BoundObjective, source: str | Sequence[str], **options: Any
+def _held_out_sources(named: Any) -> Mapping[str, Any]:
+    if named is None or isinstance(named, Mapping):
+        return named or {}
+    return {UNNAMED: named}
+
+
+def load_records(
+    config: Config, objective: BoundObjective, source: str | Sequence[str] | GivenRows, **options: Any
 ) -> tuple[Sequence[Any], DataReport]:
-    section, paths = config.data, _paths(source)
+    """Records of the kind that the objective judges."""
+    section, paths = config.data, source if isinstance(source, GivenRows) else _paths(source)
     options |= {"format": section.format, "max_bad_rows": section.max_bad_rows}
     if objective.data == "feedback":
         feedback = load_feedback(paths, **options)
@@ -167,7 +199,7 @@ def _report(config: Config, objective: BoundObjective, data: RunData, reporter: 
     sides = {"pairs": ("chosen", "rejected"), "feedback": ("answers",), "rankings": ("answers",)}[objective.data]
     for side, report in data.encoding.items():
         if report.pairs or report.dropped:
-            name = "training" if side == "train" else "held out"
+            name = "training" if side == "train" else side.replace("eval", "held out").replace("/", ", ")
             reporter.note(f"{name}: {report.sentence(config.data.max_length, sides)}")
     total = sum(r.pairs for r in data.encoding.values())
     cut = sum(max((r.cut[s] for s in sides), default=0) for r in data.encoding.values())

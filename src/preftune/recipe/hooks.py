@@ -19,7 +19,9 @@ from ..runs.atomic import as_run_folder_error, atomic_folder
 from ..runs.directory import RunDirectory
 from ..runs.display import Phase, Reporter
 from ..runs.metrics_log import MetricsLog
+from ..train.loop import Wishes
 from ..train.state import Progress, write_checkpoint
+from .observer import Observer
 from .planning import Plan
 from .policy import Policy
 
@@ -68,6 +70,7 @@ class RunHooks:
     plan: Plan
     keep_last: int | None
     held_out: int
+    observer: Observer = field(default_factory=Observer)
     _seen: set[str] = field(default_factory=set)
     _at: float = field(default_factory=time.perf_counter)
     _phase: ExitStack | None = None
@@ -78,17 +81,23 @@ class RunHooks:
         self._close_bar()
         self.log.append(row)
         self.reporter.row(row)
+        self.observer.row(row)
         if "loss" in row:
             for finding in watch(self.log.rows, warmup_steps=self.plan.warmup):
                 if finding.code not in self._seen:
                     self._seen.add(finding.code)
                     self.reporter.finding(finding.as_dict())
 
-    def stepped(self, step: int) -> None:
+    def stepping(self, step: int) -> None:
+        """Nothing is shown; the observer is told."""
+        self.observer.stepping(step)
+
+    def stepped(self, step: int) -> Wishes:
         """Move the bar."""
         now = time.perf_counter()
         self.reporter.step(step, now - self._at)
         self._at = now
+        return self.observer.stepped(step)
 
     def evaluated(self, pairs: int) -> None:
         """Move the bar of the evaluation; it is opened by the first pairs and closed by its row."""
@@ -114,6 +123,11 @@ class RunHooks:
         if self.keep_last is not None:
             self.directory.prune_checkpoints(self.keep_last, newest=progress.step)
         self._at = time.perf_counter()
+        self.observer.saved(progress.step, target)
+
+    def finish_requested(self) -> bool:
+        """Whether the observer wants no further step."""
+        return self.observer.finish_requested()
 
     def stop_requested(self) -> bool:
         """Whether a signal asked for a stop."""

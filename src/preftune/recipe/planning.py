@@ -22,7 +22,7 @@ from .policy import Policy
 class Rhythm:
     """Updates between two log lines, checkpoints and measurements; None: never."""
 
-    log: int
+    log: int | None
     save: int | None
     measure: int | None
 
@@ -37,7 +37,7 @@ class Rhythm:
 
         train, every = config.train, config.eval.every
         return cls(
-            updates(train.log_every),
+            None if train.log_every is None else updates(train.log_every),
             None if train.save_every is None else updates(train.save_every),
             None if every is None else updates(every),
         )

@@ -4,67 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
-from ..errors import ModelError
-from ..logprobs.reference import weights_hash
 from ..logprobs.scorer import CompletionScorer, causal_lm
 from ..logprobs.verify import LayoutChoice, choose_layout
-from ..models.load import (
-    Precision,
-    Quantization,
-    load_base,
-    pick_device,
-    pick_precision,
-    refuse_checkpoint,
-    refuse_misfit,
-    resolve_path,
-    trainable,
-)
-from ..models.lora import (
-    ADAPTER_CONFIG,
-    base_of_adapter,
-    is_adapter,
-    load_adapter,
-    lora_config,
-    with_fresh_adapter,
-)
+from ..models.load import Precision, pick_device, pick_precision, refuse_misfit, trainable
 from ..models.memory import auto_token_budget
-from ..models.partial import train_only
-from ..models.stacked import stack_adapters
 from ..tokens.encode import EncodedGroup
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from: its weights, and adapters on them that are part of the start model."""
-
-    path: str
-    adapters: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, path: str, adapters: Sequence[str] = ()) -> Source:
-        """An adapter folder as the model path means its base model with that adapter, below all others."""
-        resolved = resolve_path(path)
-        folders = [str(Path(adapter).expanduser()) for adapter in adapters]
-        for folder in folders:
-            refuse_checkpoint(Path(folder))
-        if is_adapter(resolved):
-            folders.insert(0, resolved)
-            resolved = resolve_path(base_of_adapter(resolved))
-        return cls(resolved, tuple(folders))
-
-    @property
-    def tokenizer_path(self) -> str:
-        """The folder of the last adapter that brings a tokenizer of its own, else the model's."""
-        own = (folder for folder in reversed(self.adapters) if (Path(folder) / "tokenizer_config.json").is_file())
-        return next(own, self.path)
+from .given import Given
+from .start import Source, adopt_start, load_start
 
 
 @dataclass(frozen=True)
@@ -79,6 +31,8 @@ class Policy:
     """Hashes of the start weights: the reference's identity."""
     dropout: Mapping[str, Any]
     """Dropout rates of the model's config that are off in training."""
+    fresh_adapter: bool
+    """Whether an adapter was added to the start model, which is still there when it is switched off."""
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -96,7 +50,12 @@ class Policy:
         return causal_lm(self.scorer.model).num_parameters()
 
 
-def load_policy(config: Config, source: Source, tokenizer: PreTrainedTokenizerBase) -> Policy:
+def load_policy(
+    config: Config,
+    source: Source,
+    tokenizer: PreTrainedTokenizerBase,
+    given: Given = Given(),  # noqa: B008 - frozen
+) -> Policy:
     """The policy at its start, dropout off, ready to train.
 
     Raises:
@@ -105,16 +64,10 @@ def load_policy(config: Config, source: Source, tokenizer: PreTrainedTokenizerBa
     section = config.model
     device = pick_device(section.device)
     precision = pick_precision(section.dtype, device)
-    frozen_base = section.lora is not None
-    base, dropout = load_base(
-        source.path,
-        precision.compute if frozen_base else precision.trained,
-        revision=section.revision,
-        trust_remote_code=section.trust_remote_code,
-        quantization=None if section.quantization is None else Quantization(section.quantization, device),
+    start = (
+        load_start(config, source, precision, device) if given.model is None else adopt_start(config, precision, given)
     )
-    start: dict[str, object] = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapters)}
-    model = _with_adapter(config, base, source.adapters)
+    model = start.model
     for parameter in trainable(model).values():
         parameter.data = parameter.data.to(precision.trained)
     if section.gradient_checkpointing:
@@ -122,57 +75,8 @@ def load_policy(config: Config, source: Source, tokenizer: PreTrainedTokenizerBa
     if section.quantization is None:  # bitsandbytes has put its weights where they belong
         model.to(device)
     model.train()
-    return Policy(CompletionScorer(model, autocast=precision.autocast), tokenizer, source, precision, start, dropout)
-
-
-def _with_adapter(config: Config, base: Any, adapters: Sequence[str]) -> nn.Module:
-    section = config.model
-    if section.stack and not adapters:
-        raise ModelError("model.stack: there is nothing below; name the adapter as model.adapter")
-    if section.lora is None:
-        for folder in adapters:
-            base = load_adapter(base, folder, keep_training=False)
-        if section.partial is not None:
-            part = section.partial
-            train_only(base, layers=part.layers, modules=part.modules, extra=part.extra or ())
-        return base  # type: ignore[no-any-return]
-    if adapters and not section.stack:
-        if section.lora != type(section.lora)():
-            raise ModelError(
-                f"model.lora has no use: {adapters[-1]} brings its own rank and targets. Leave lora out, set it to "
-                "null, or set model.stack: true for a fresh adapter on top"
-            )
-        if len(adapters) == 1:
-            return load_adapter(base, adapters[0], keep_training=True)
-        return stack_adapters(base, adapters, None)
-    lora = section.lora
-    fresh = lora_config(
-        base,
-        rank=lora.rank,
-        alpha=lora.alpha,
-        dropout=lora.dropout,
-        target=lora.target,
-        rslora=lora.rslora,
-        dora=lora.dora,
-        modules_to_save=lora.modules_to_save or (),
-    )
-    if adapters:
-        return stack_adapters(base, adapters, fresh, seed=config.train.seed)
-    return with_fresh_adapter(base, fresh, seed=config.train.seed)
-
-
-def adapter_hash(folders: Sequence[str]) -> str | None:
-    """Hash of the adapters' files; None without one."""
-    if not folders:
-        return None
-    digest = sha256()
-    for folder in folders:
-        for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
-            file = Path(folder) / name
-            if not file.is_file():
-                raise ModelError(f"model.adapter: {folder} holds no {name}")
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+    scorer = CompletionScorer(model, autocast=precision.autocast)
+    return Policy(scorer, tokenizer, source, precision, start.identity, start.dropout, start.fresh_adapter)
 
 
 def check_layout(config: Config, policy: Policy, groups: Sequence[EncodedGroup]) -> LayoutChoice:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from ..config import Config
 from ..errors import ModelError
@@ -17,12 +18,14 @@ from ..logprobs.cache import LogprobTable, cache_folder
 from ..logprobs.reference import AdapterOff, Current, Frozen, Reference, compute_table, weights_hash
 from ..logprobs.scorer import CompletionScorer, causal_lm
 from ..logprobs.verify import LayoutChoice
+from ..models.adopt import adopt
 from ..models.cache_dir import cache_root
 from ..models.load import load_base
 from ..models.lora import load_adapter
 from ..runs.display import Reporter
 from ..tokens.encode import EncodedGroup
-from .policy import Policy, Source, adapter_hash
+from .policy import Policy
+from .start import Source, adapter_hash
 
 LOGPROB_CODE = 1
 """Raised when a change of the log-prob code changes its results, so that older caches are not used."""
@@ -51,6 +54,8 @@ class Referee:
     identity: Mapping[str, object]
     is_start_model: bool
     description: str
+    later: Callable[[Sequence[EncodedGroup]], Reference | None]
+    """The reference for further pairs once training has begun; ModelError where nothing can compute it any more."""
 
 
 def build_reference(
@@ -60,35 +65,58 @@ def build_reference(
     choice: LayoutChoice,
     budget: int,
     reporter: Reporter,
+    given: PreTrainedModel | None = None,
 ) -> Referee:
-    """Resolve the reference before anything is trained or resumed.
+    """Resolve the reference before anything is trained or resumed. ``given`` is a model that the program holds.
 
     Raises:
         ModelError: the kind asked for cannot be had with this model.
     """
     section = config.reference
-    other = None if section.path is None else _other_model(config, policy, section.path, section.adapter)
+    other = _other_model(config, policy, given)
     identity = policy.start if other is None else other[1]
-    name = "the start model" if other is None else str(section.path)
+    name = "the start model" if other is None else str(section.path or "the given model")
     if section.kind == "adapter_off":
-        if policy.source.adapters:  # model.path may be an adapter folder, which the config cannot know
+        if not policy.fresh_adapter:  # model.path may be an adapter folder, which the config cannot know
             raise ModelError(
                 "reference.kind: adapter_off would compare with the base model without its adapter, not with the "
                 "start model; use cached or frozen"
             )
-        return Referee(AdapterOff(policy.scorer), identity, True, f"{name}, the adapter switched off at each step")
+        how = f"{name}, the adapter switched off at each step"
+        return _at_hand(AdapterOff(policy.scorer), identity, True, how)
     if section.kind == "frozen":
         scorer = other[0] if other else _copy(policy.scorer)
-        return Referee(Frozen(scorer), identity, other is None, f"{name}, as a second model in memory")
-    source = Frozen(other[0]) if other else Current(policy.scorer)
+        return _at_hand(Frozen(scorer), identity, other is None, f"{name}, as a second model in memory")
     table = _table(config, policy, identity, choice)
+    source = Frozen(other[0]) if other else Current(policy.scorer)
     cached = _fill(source, groups, table, choice, budget, reporter)
-    return Referee(cached, identity, other is None, f"{name}, log-probs computed once and cached")
+    # Only a model that the program holds anyway is kept beyond this line.
+    lasting = source if given is not None and other else _fresh_adapter_off(policy)
+
+    def later(further: Sequence[EncodedGroup]) -> Reference:
+        if lasting is None:
+            raise ModelError(
+                "the start model has been trained since, so the reference's log-probs of further pairs cannot be "
+                "computed any more: name these pairs as held-out data from the start"
+            )
+        return _fill(lasting, further, table, choice, budget, reporter)
+
+    return Referee(cached, identity, other is None, f"{name}, log-probs computed once and cached", later)
+
+
+def _at_hand(reference: Reference, identity: Mapping[str, object], is_start: bool, how: str) -> Referee:
+    """A reference that can be asked for any pair at any time."""
+    return Referee(reference, identity, is_start, how, lambda _: reference)
+
+
+def _fresh_adapter_off(policy: Policy) -> Reference | None:
+    """The start model, where it is the base model under an adapter that was added to it."""
+    return AdapterOff(policy.scorer) if policy.fresh_adapter else None
 
 
 def no_reference(policy: Policy) -> Referee:
     """For an objective without a reference: none is computed, and the start weights still identify the run."""
-    return Referee(None, policy.start, True, "none; the objective needs no reference")
+    return Referee(None, policy.start, True, "none; the objective needs no reference", lambda _: None)
 
 
 def _copy(scorer: CompletionScorer) -> CompletionScorer:
@@ -96,18 +124,38 @@ def _copy(scorer: CompletionScorer) -> CompletionScorer:
 
 
 def _other_model(
-    config: Config, policy: Policy, path: str, adapter: str | None
-) -> tuple[CompletionScorer, Mapping[str, object]]:
+    config: Config, policy: Policy, given: PreTrainedModel | None
+) -> tuple[CompletionScorer, Mapping[str, object]] | None:
+    """The reference where it is another model than the start model, with what identifies it."""
+    if given is not None:
+        return _given_model(policy, given)
+    path = config.reference.path
+    if path is None:
+        return None
+    adapter = config.reference.adapter
     source = Source.of(path, () if adapter is None else (adapter,))
     base, _ = load_base(source.path, policy.precision.compute, trust_remote_code=config.model.trust_remote_code)
     identity = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapters)}
     model: nn.Module = base
     for folder in source.adapters:
         model = load_adapter(base, folder, keep_training=False)
+    return _scorer_like(policy, model, f"reference.path: {path}"), identity
+
+
+def _given_model(policy: Policy, given: PreTrainedModel) -> tuple[CompletionScorer, Mapping[str, object]] | None:
+    """The model that the program has given, in the dtype of the policy's base; None where it equals the start model."""
+    if given is causal_lm(policy.scorer.model):
+        raise ModelError("the reference model is the trained model itself: load it twice, or leave the reference out")
+    adopt(given, causal_lm(policy.scorer.model).dtype, "the reference model")
+    identity = {"weights": weights_hash(given), "adapter": None}
+    return None if identity == policy.start else (_scorer_like(policy, given, "the reference model"), identity)
+
+
+def _scorer_like(policy: Policy, model: nn.Module, what: str) -> CompletionScorer:
     mine, theirs = (causal_lm(m).config.get_text_config().vocab_size for m in (policy.scorer.model, model))
     if mine != theirs:
-        raise ModelError(f"reference.path: {path} has a vocabulary of {theirs} tokens, the policy one of {mine}")
-    return CompletionScorer(model.to(policy.scorer.device), autocast=policy.scorer.autocast), identity
+        raise ModelError(f"{what} has a vocabulary of {theirs} tokens, the policy one of {mine}")
+    return CompletionScorer(model.to(policy.scorer.device), autocast=policy.scorer.autocast)
 
 
 def _table(config: Config, policy: Policy, identity: Mapping[str, object], choice: LayoutChoice) -> LogprobTable:

@@ -10,18 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch.optim import Optimizer
-
 from ..config import Config, load_config
 from ..errors import ConfigError, Interrupted, PreftuneError, RunFolderError
-from ..logprobs.verify import LayoutChoice
-from ..models.load import load_tokenizer
-from ..objectives import BoundObjective, objective_schemas
+from ..objectives import objective_schemas
 from ..runs.directory import RunDirectory
 from ..runs.display import QuietReporter, Reporter
 from ..runs.metrics_log import MetricsLog
-from ..train.loop import Fit
-from ..train.optim import OptimizerChoice, Schedule, build_optimizer
+from ..train.optim import build_optimizer
 from ..train.state import (
     Progress,
     check_checkpoint,
@@ -30,14 +25,14 @@ from ..train.state import (
     stored_identity,
     stored_settings,
 )
-from ..train.step import Method
-from .data import RunData, read_data
+from .fitting import fit_of, optimizer_choice
 from .hooks import RunHooks, stop_signals
-from .objective import build_objective, fit_to_data
+from .observer import Beginning, Observer
 from .outputs import begin_record, end_record, write_results
-from .planning import Plan, card_lines, make_plan, sampler
-from .policy import Policy, Source, check_layout, load_policy, token_budget
-from .reference import Referee, build_reference, fingerprint, no_reference
+from .planning import card_lines
+from .policy import token_budget
+from .prepare import Prepared, prepare, show_plan
+from .reference import Referee, fingerprint
 from .samples import show_before_and_after
 
 
@@ -49,18 +44,6 @@ class RunResult:
     summary: dict[str, Any]
     output_dir: Path
     history: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that exists before the reference is computed and the optimiser is made."""
-
-    config: Config
-    data: RunData
-    policy: Policy
-    objective: BoundObjective
-    choice: LayoutChoice
-    plan: Plan
 
 
 def train(
@@ -84,37 +67,52 @@ def train(
             return _already_done(directory, reporter)
         started = time.perf_counter()
         prepared = prepare(config, reporter)
-        _show(prepared.plan, reporter)
-        result = _run(prepared, directory, reporter, command or sys.argv, started)
+        show_plan(prepared.plan, reporter)
+        result, _ = _run(prepared, directory, reporter, Observer(), command or sys.argv, started)
         if compare:
             show_before_and_after(prepared.data, prepared.policy, reporter)
         return result
 
 
+def train_prepared(
+    prepared: Prepared,
+    *,
+    reporter: Reporter | None = None,
+    observer: Observer | None = None,
+    command: Sequence[str] = (),
+) -> tuple[RunResult, Referee]:
+    """``train`` from what ``prepare`` has made already; the reference comes back for further measurements.
+
+    Raises:
+        RunFolderError: the run in the output folder is done.
+        InputError, Interrupted, RunError: as ``train``.
+    """
+    config = prepared.config
+    directory = RunDirectory(Path(config.output_dir).expanduser())
+    with directory.lock():
+        resolved = config.model_dump(mode="json")
+        if directory.state(resolved, resume=config.train.resume, complete=with_defaults) == "finished":
+            raise RunFolderError(
+                f"{directory.root}: this run is done, and its model is there. Load it from there, or give another "
+                "output_dir to a new run"
+            )
+        return _run(
+            prepared,
+            directory,
+            reporter or QuietReporter(),
+            observer or Observer(),
+            command or sys.argv,
+            time.perf_counter(),
+        )
+
+
 def plan(config: Config, reporter: Reporter) -> int:
     """Show what ``train`` would do, with one rendered pair, and stop before training. Nothing is written."""
     prepared = prepare(config, reporter)
-    _show(prepared.plan, reporter)
+    show_plan(prepared.plan, reporter)
     for line in card_lines(prepared.data, prepared.policy.tokenizer):
         reporter.note(line)
     return 0
-
-
-def prepare(config: Config, reporter: Reporter) -> Prepared:
-    """Read and check everything, cheapest first: data before the model, the model before the plan."""
-    objective = build_objective(config)
-    source = Source.of(config.model.path, config.adapters)
-    tokenizer = load_tokenizer(
-        source.tokenizer_path,
-        revision=config.model.revision,
-        trust_remote_code=config.model.trust_remote_code,
-    )
-    data = read_data(config, objective, tokenizer, reporter)
-    objective = fit_to_data(objective, data)
-    policy = load_policy(config, source, tokenizer)
-    policy.scorer.token_statistics = objective.needs_token_statistics
-    choice = check_layout(config, policy, [*data.train, *data.held_out])
-    return Prepared(config, data, policy, objective, choice, make_plan(config, data, policy, objective, choice))
 
 
 def with_defaults(stored: Mapping[str, object]) -> Mapping[str, object]:
@@ -125,13 +123,6 @@ def with_defaults(stored: Mapping[str, object]) -> Mapping[str, object]:
         return stored
 
 
-def _show(plan: Plan, reporter: Reporter) -> None:
-    for line in plan.lines:
-        reporter.note(line)
-    for warning in plan.warnings:
-        reporter.warn(warning)
-
-
 def _already_done(directory: RunDirectory, reporter: Reporter) -> RunResult:
     summary = json.loads(directory.summary_json.read_text(encoding="utf-8"))
     reporter.note(f"already done: {summary['verdict']['sentence']}")
@@ -140,28 +131,29 @@ def _already_done(directory: RunDirectory, reporter: Reporter) -> RunResult:
 
 
 def _run(
-    prepared: Prepared, directory: RunDirectory, reporter: Reporter, command: Sequence[str], started: float
-) -> RunResult:
+    prepared: Prepared,
+    directory: RunDirectory,
+    reporter: Reporter,
+    observer: Observer,
+    command: Sequence[str],
+    started: float,
+) -> tuple[RunResult, Referee]:
     config, data, policy = prepared.config, prepared.data, prepared.policy
     checkpoint = _checkpoint(config, directory, reporter)
     settings = {"token_budget": token_budget(config, policy), **stored_settings(checkpoint)}
     budget = int(settings["token_budget"])
     template = data.template.fingerprint()
-    if checkpoint is not None and config.reference.path is None:  # before hours of work on another reference
+    own_reference = config.reference.path is None and prepared.given.reference is None
+    if checkpoint is not None and own_reference:  # before hours of work on another reference
         now = {**fingerprint(config, policy, template, policy.start), **data.fingerprint()}
         compare_identity(stored_identity(checkpoint), now, checkpoint)
-    groups = [*data.train, *data.held_out]
-    referee = (
-        build_reference(config, policy, groups, prepared.choice, budget, reporter)
-        if prepared.objective.needs_reference
-        else no_reference(policy)
-    )
+    referee = prepared.referee([*data.train, *data.held_out], budget, reporter)
     reporter.note(f"reference: {referee.description}")
     identity = {
         **fingerprint(config, policy, template, referee.identity),
         **data.fingerprint(),
     }
-    optimizer = build_optimizer(policy.parameters, _optimizer_choice(config))
+    optimizer = build_optimizer(policy.parameters, optimizer_choice(config))
     progress = Progress()
     if checkpoint is not None:
         progress = read_checkpoint(checkpoint, policy.parameters, optimizer, identity)
@@ -183,11 +175,14 @@ def _run(
             plan=prepared.plan,
             keep_last=config.train.keep_last,
             held_out=len(data.held_out),
+            observer=observer,
         )
-        fit = _fit(prepared, referee, budget, optimizer, hooks)
+        fit = fit_of(prepared, referee, budget, optimizer, hooks)
         try:
             with reporter.training(prepared.plan.steps, progress.step):
+                observer.begins(Beginning(progress.step, prepared.plan.steps, fit.sampler, optimizer, tuple(log.rows)))
                 fit.run(progress)
+                observer.ended()
         except PreftuneError as error:
             status = "interrupted" if isinstance(error, Interrupted) else "failed"
             end_record(directory, status, time.perf_counter() - started)
@@ -199,13 +194,7 @@ def _run(
     for finding in judged.findings:
         reporter.finding(finding.as_dict())
     _show_results(directory, summary, reporter)
-    return RunResult(0, summary, directory.root, history)
-
-
-def _optimizer_choice(config: Config) -> OptimizerChoice:
-    train = config.train
-    betas = (train.adam_beta1, train.adam_beta2)
-    return OptimizerChoice(train.optimizer, train.weight_decay, betas, train.adam_epsilon)
+    return RunResult(0, summary, directory.root, history), referee
 
 
 def _show_results(directory: RunDirectory, summary: dict[str, Any], reporter: Reporter) -> None:
@@ -239,29 +228,3 @@ def _checkpoint(config: Config, directory: RunDirectory, reporter: Reporter) -> 
             return folder
         reporter.warn(f"the checkpoint {folder} is damaged ({fault}); the one before it is used")
     return None
-
-
-def _fit(prepared: Prepared, referee: Referee, budget: int, optimizer: Optimizer, hooks: RunHooks) -> Fit:
-    config, plan = prepared.config, prepared.plan
-    return Fit(
-        train=prepared.data.train,
-        held_out=prepared.data.held_out,
-        method=Method(
-            prepared.policy.scorer,
-            referee.reference,
-            prepared.objective,
-            prepared.choice.name,
-            budget,
-            config.train.max_grad_norm,
-        ),
-        optimizer=optimizer,
-        sampler=sampler(config, prepared.data),
-        schedule=Schedule(plan.learning_rate, plan.steps, plan.warmup, config.train.schedule),
-        hooks=hooks,
-        seed=config.train.seed,
-        log_every=plan.rhythm.log,
-        save_every=plan.rhythm.save,
-        eval_every=plan.rhythm.measure,
-        starts_at_reference=referee.is_start_model,
-        evaluated=frozenset(int(row["step"]) for row in hooks.log.rows if "eval_loss" in row),
-    )

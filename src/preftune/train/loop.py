@@ -16,11 +16,21 @@ from ..metrics.meter import Meter
 from ..metrics.records import with_margin
 from ..tokens.encode import EncodedGroup
 from ..tokens.sampler import Sampler
+from .evaluation import evaluation
 from .optim import Schedule, set_rate
 from .state import Progress
 from .step import Method, measure, train_step
 
 Row = dict[str, float | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the outside wants after a step, beside what is due."""
+
+    log: bool = False
+    save: bool = False
+    evaluate: bool = False
 
 
 class Hooks(Protocol):
@@ -29,8 +39,11 @@ class Hooks(Protocol):
     def row(self, row: Mapping[str, float | int]) -> None:
         """A training row (``step``, ``loss``, ...) or a held-out row (``step``, ``eval_loss``, ...)."""
 
-    def stepped(self, step: int) -> None:
-        """A step is done."""
+    def stepping(self, step: int) -> None:
+        """The step after ``step`` others begins."""
+
+    def stepped(self, step: int) -> Wishes:
+        """``step`` steps are done."""
 
     def evaluated(self, pairs: int) -> None:
         """So many more held-out pairs are done."""
@@ -41,20 +54,25 @@ class Hooks(Protocol):
     def stop_requested(self) -> bool:
         """Whether the run should save and stop."""
 
+    def finish_requested(self) -> bool:
+        """Whether the run should end here as if it had come to its last step."""
+
 
 @dataclass(frozen=True)
 class Fit:
     """One training run: data, method, schedule, and how often things happen (in steps; None = never)."""
 
     train: Sequence[EncodedGroup]
-    held_out: Sequence[EncodedGroup]
+    held_out: Mapping[str, Sequence[EncodedGroup]]
+    """Held-out sets by name; the empty name is that of an only one."""
     method: Method
     optimizer: torch.optim.Optimizer
     sampler: Sampler
     schedule: Schedule
     hooks: Hooks
     seed: int = 0
-    log_every: int = 10
+    log_every: int | None = 10
+    log_first: bool = True
     save_every: int | None = 100
     eval_every: int | None = None
     starts_at_reference: bool = True
@@ -75,12 +93,19 @@ class Fit:
                 self._first_row()
             self._evaluate_if_due(progress.step)
             while progress.step < self.schedule.total:
-                self._step(progress)
-                if self._due(self.save_every, progress.step):
+                self.hooks.stepping(progress.step)
+                rate, norm = self._step(progress)
+                wishes = self.hooks.stepped(progress.step)
+                if self._logs(progress.step) or wishes.log:
+                    self._log(progress, rate, norm)
+                if self._due(self.save_every, progress.step) or wishes.save:
                     self.hooks.save(progress)
                     saved = progress.step
-                self._evaluate_if_due(progress.step)
+                evaluated = self._evaluate_if_due(progress.step, wished=wishes.evaluate)
                 self._stop_if_asked()
+                if self.hooks.finish_requested():
+                    self._finish_here(progress, rate, norm, evaluated)
+                    break
         except Interrupted:
             if progress.step > saved:
                 self.hooks.save(progress)
@@ -91,8 +116,18 @@ class Fit:
         if self.hooks.stop_requested():
             raise Interrupted("interrupted; the state is saved and the same command goes on from it")
 
+    def _finish_here(self, progress: Progress, rate: float, norm: float, evaluated: bool) -> None:
+        """What the last step would have logged and measured."""
+        if progress.window_steps:
+            self._log(progress, rate, norm)
+        if not evaluated:
+            self._evaluate_if_due(progress.step, wished=True)
+
     def _due(self, every: int | None, step: int) -> bool:
         return every is not None and step % every == 0
+
+    def _logs(self, step: int) -> bool:
+        return (step == 1 and self.log_first) or self._due(self.log_every, step) or step == self.schedule.total
 
     def _first_row(self) -> None:
         """Step 0: the loss before any update, in eval mode; it must be the objective's own constant."""
@@ -109,7 +144,8 @@ class Fit:
     def _groups(self, step: int) -> list[EncodedGroup]:
         return [self.train[i] for i in self.sampler.step(step)]
 
-    def _step(self, progress: Progress) -> None:
+    def _step(self, progress: Progress) -> tuple[float, float]:
+        """One update; returns its learning rate and the norm of its gradient."""
         started = time.perf_counter()
         groups, rate = self._groups(progress.step), self.schedule.rate(progress.step)
         torch.manual_seed(step_seed(self.seed, progress.step))
@@ -123,9 +159,7 @@ class Fit:
         progress.window_seconds += seconds
         progress.window_steps += 1
         progress.window.merge(meter)
-        if progress.step == 1 or self._due(self.log_every, progress.step) or progress.step == self.schedule.total:
-            self._log(progress, rate, norm)
-        self.hooks.stepped(progress.step)
+        return rate, norm
 
     def _log(self, progress: Progress, rate: float, norm: float) -> None:
         window, seconds = progress.window, max(progress.window_seconds, 1e-9)
@@ -145,18 +179,16 @@ class Fit:
         progress.window, progress.window_seconds, progress.window_steps = Meter(), 0.0, 0
         self.hooks.row(row)
 
-    def _evaluate_if_due(self, step: int) -> None:
-        due = step in (0, self.schedule.total) or self._due(self.eval_every, step)
+    def _evaluate_if_due(self, step: int, *, wished: bool = False) -> bool:
+        """Whether held-out pairs were measured at this step, now or before a resume."""
+        due = wished or step in (0, self.schedule.total) or self._due(self.eval_every, step)
         if not self.held_out or not due or step in self.evaluated:
-            return
-        started = time.perf_counter()
-        meter = measure(self.held_out, self.method, proceed=self._eval_proceeds)
-        if meter is None:
+            return step in self.evaluated
+        values = evaluation(self.held_out, self.method, proceed=self._eval_proceeds)
+        if values is None:
             raise Interrupted("interrupted during evaluation; the state is saved and the same command goes on from it")
-        seconds = time.perf_counter() - started
-        epoch = self.sampler.epoch_after(step)
-        values = {**with_margin(meter.means("eval_"), "eval_"), "eval_num_pairs": meter.pairs, "eval_seconds": seconds}
-        self.hooks.row({"step": step, "epoch": epoch, **values})
+        self.hooks.row({"step": step, "epoch": self.sampler.epoch_after(step), **values})
+        return True
 
     def _eval_proceeds(self, pairs: int) -> bool:
         self.hooks.evaluated(pairs)

@@ -1,0 +1,65 @@
+"""Everything that exists before a reference is computed and an optimiser is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..config import Config
+from ..logprobs.verify import LayoutChoice
+from ..models.load import load_tokenizer
+from ..objectives import BoundObjective
+from ..runs.display import Reporter
+from ..tokens.encode import EncodedGroup
+from .data import RunData, read_data
+from .given import Given
+from .objective import build_objective, fit_to_data
+from .planning import Plan, make_plan
+from .policy import Policy, check_layout, load_policy
+from .reference import Referee, build_reference, no_reference
+from .start import Source
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked config, with all that it names read, loaded and checked."""
+
+    config: Config
+    data: RunData
+    policy: Policy
+    objective: BoundObjective
+    choice: LayoutChoice
+    plan: Plan
+    given: Given
+
+    def referee(self, groups: Sequence[EncodedGroup], budget: int, reporter: Reporter) -> Referee:
+        """The reference for these pairs; to be asked before anything is trained or resumed."""
+        if not self.objective.needs_reference:
+            return no_reference(self.policy)
+        return build_reference(self.config, self.policy, groups, self.choice, budget, reporter, self.given.reference)
+
+
+def prepare(config: Config, reporter: Reporter, given: Given = Given()) -> Prepared:  # noqa: B008 - frozen
+    """Read and check everything, cheapest first: data before the model, the model before the plan."""
+    objective = build_objective(config)
+    source = Source(config.model.path) if given.model else Source.of(config.model.path, config.adapters)
+    tokenizer = given.tokenizer or load_tokenizer(
+        source.tokenizer_path,
+        revision=config.model.revision,
+        trust_remote_code=config.model.trust_remote_code,
+    )
+    data = read_data(config, objective, tokenizer, reporter, given)
+    objective = fit_to_data(objective, data)
+    policy = load_policy(config, source, tokenizer, given)
+    policy.scorer.token_statistics = objective.needs_token_statistics
+    choice = check_layout(config, policy, [*data.train, *data.held_out])
+    plan = make_plan(config, data, policy, objective, choice)
+    return Prepared(config, data, policy, objective, choice, plan, given)
+
+
+def show_plan(plan: Plan, reporter: Reporter) -> None:
+    """What was decided, and what the user should know of it."""
+    for line in plan.lines:
+        reporter.note(line)
+    for warning in plan.warnings:
+        reporter.warn(warning)

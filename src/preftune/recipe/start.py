@@ -1,0 +1,151 @@
+"""The start model of a run: from the folders that the config names, or from what the program has given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import nn
+
+from ..config import Config
+from ..errors import ModelError
+from ..logprobs.reference import weights_hash
+from ..logprobs.scorer import causal_lm
+from ..models.adopt import adopt
+from ..models.load import Precision, Quantization, load_base, refuse_checkpoint, resolve_path, trainable
+from ..models.lora import ADAPTER_CONFIG, base_of_adapter, is_adapter, load_adapter, lora_config, with_fresh_adapter
+from ..models.partial import train_only
+from ..models.stacked import stack_adapters
+from .given import Given
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: its weights, and adapters on them that are part of the start model."""
+
+    path: str
+    adapters: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: str, adapters: Sequence[str] = ()) -> Source:
+        """An adapter folder as the model path means its base model with that adapter, below all others."""
+        resolved = resolve_path(path)
+        folders = [str(Path(adapter).expanduser()) for adapter in adapters]
+        for folder in folders:
+            refuse_checkpoint(Path(folder))
+        if is_adapter(resolved):
+            folders.insert(0, resolved)
+            resolved = resolve_path(base_of_adapter(resolved))
+        return cls(resolved, tuple(folders))
+
+    @property
+    def tokenizer_path(self) -> str:
+        """The folder of the last adapter that brings a tokenizer of its own, else the model's."""
+        own = (folder for folder in reversed(self.adapters) if (Path(folder) / "tokenizer_config.json").is_file())
+        return next(own, self.path)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start model with what is trained on it."""
+
+    model: nn.Module
+    identity: Mapping[str, object]
+    """Hashes of its weights: what identifies it as a reference."""
+    dropout: Mapping[str, Any]
+    """Dropout rates of its config that were switched off."""
+    fresh_adapter: bool
+    """Whether an adapter was added to it, so that it is still there when that is switched off."""
+
+
+def load_start(config: Config, source: Source, precision: Precision, device: torch.device) -> Start:
+    """The start model from where the config says.
+
+    Raises:
+        ModelError: something cannot be loaded or does not fit.
+    """
+    section = config.model
+    base, dropout = load_base(
+        source.path,
+        precision.compute if section.lora is not None else precision.trained,
+        revision=section.revision,
+        trust_remote_code=section.trust_remote_code,
+        quantization=None if section.quantization is None else Quantization(section.quantization, device),
+    )
+    identity = {"weights": weights_hash(base), "adapter": adapter_hash(source.adapters)}
+    fresh = section.lora is not None and not source.adapters
+    return Start(_with_adapter(config, base, source.adapters), identity, dropout, fresh)
+
+
+def adopt_start(config: Config, precision: Precision, given: Given) -> Start:
+    """The start model that the program has given.
+
+    Raises:
+        ModelError: it cannot be trained as it is.
+    """
+    assert given.model is not None
+    lm, adapted = causal_lm(given.model), isinstance(given.model, PeftModel)
+    dropout = adopt(lm, precision.compute if adapted or config.model.lora else precision.trained, "the model")
+    identity = {"weights": weights_hash(given.model), "adapter": None}
+    if not adapted and given.lora is not None:
+        model: nn.Module = with_fresh_adapter(lm, given.lora, seed=config.train.seed)
+    else:
+        model = given.model if adapted else _with_adapter(config, lm, ())
+    if not trainable(model):
+        raise ModelError("the given adapter is frozen: load it with PeftModel.from_pretrained(..., is_trainable=True)")
+    return Start(model, identity, dropout, fresh_adapter=isinstance(model, PeftModel) and not adapted)
+
+
+def _with_adapter(config: Config, base: Any, adapters: Sequence[str]) -> nn.Module:
+    section = config.model
+    if section.stack and not adapters:
+        raise ModelError("model.stack: there is nothing below; name the adapter as model.adapter")
+    if section.lora is None:
+        for folder in adapters:
+            base = load_adapter(base, folder, keep_training=False)
+        if section.partial is not None:
+            part = section.partial
+            train_only(base, layers=part.layers, modules=part.modules, extra=part.extra or ())
+        return base  # type: ignore[no-any-return]
+    if adapters and not section.stack:
+        if section.lora != type(section.lora)():
+            raise ModelError(
+                f"model.lora has no use: {adapters[-1]} brings its own rank and targets. Leave lora out, set it to "
+                "null, or set model.stack: true for a fresh adapter on top"
+            )
+        if len(adapters) == 1:
+            return load_adapter(base, adapters[0], keep_training=True)
+        return stack_adapters(base, adapters, None)
+    lora = section.lora
+    fresh = lora_config(
+        base,
+        rank=lora.rank,
+        alpha=lora.alpha,
+        dropout=lora.dropout,
+        target=lora.target,
+        rslora=lora.rslora,
+        dora=lora.dora,
+        modules_to_save=lora.modules_to_save or (),
+    )
+    if adapters:
+        return stack_adapters(base, adapters, fresh, seed=config.train.seed)
+    return with_fresh_adapter(base, fresh, seed=config.train.seed)
+
+
+def adapter_hash(folders: Sequence[str]) -> str | None:
+    """Hash of the adapters' files; None without one."""
+    if not folders:
+        return None
+    digest = sha256()
+    for folder in folders:
+        for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
+            file = Path(folder) / name
+            if not file.is_file():
+                raise ModelError(f"model.adapter: {folder} holds no {name}")
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
