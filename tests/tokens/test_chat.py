@@ -140,3 +140,20 @@ def test_a_bos_that_the_tokenizer_adds_comes_once():
     for text in ("The sky is", "<|im_start|>The sky is"):
         prompt, _, _ = template.encode_pair(make_pair(text, " blue", " green", kind="text"))
         assert list(prompt).count(tokenizer.bos_token_id) == 1
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ cycler.__init__.__globals__.os.system('true') }}",
+        "{% set _ = messages.append({}) %}",
+        "{% include '/etc/passwd' %}",
+        "{% for m in messages %}{{ m.content }}",
+    ],
+)
+def test_a_template_file_cannot_reach_python_or_files(tokenizer, tmp_path, hostile):
+    path = tmp_path / "t.jinja"
+    path.write_text(hostile + CHATML, encoding="utf-8")
+    with pytest.raises(TemplateError):
+        build_template(tokenizer, str(path)).encode_pair(make_pair("Hi", "Hello.", "Go away"))
