@@ -14,6 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import PreftuneError
+from .check import check
 from .demo import demo
 from .objectives import objectives
 from .schema import schema
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(demo)
+app.command()(check)
 app.command()(objectives)
 app.command()(schema)
 

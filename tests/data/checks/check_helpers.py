@@ -25,7 +25,8 @@ _SUBJECTS, _PLACES, _VERBS, _ADJECTIVES, _NOUNS, _REASONS = (line.split() for li
 def clean_row(rng: Random, number: int) -> dict[str, Any]:
     """A question that no other row asks, and two answers of about one length that share few words."""
     ask = f"How do people {rng.choice(_VERBS)} the {rng.choice(_ADJECTIVES)} {rng.choice(_SUBJECTS)} of"
-    prompt = f"{ask} {rng.choice(_PLACES)} {rng.choice(_NOUNS)} district {number * 7919 % 100_003}?"
+    detail = " ".join(rng.sample(_NOUNS + _REASONS + _ADJECTIVES, 6))
+    prompt = f"{ask} {rng.choice(_PLACES)} with {detail} {number * 7919 % 100_003}?"
     return {"prompt": prompt, "chosen": _answer(rng), "rejected": _answer(rng)}
 
 

@@ -51,6 +51,15 @@ def _refusals(tally: Tally) -> tuple[Severity, str] | None:
 _CHOSEN, _REJECTED = ("chosen", "desirable"), ("rejected", "undesirable")
 
 
+def _by_chosen(tally: Tally) -> Severity:
+    """A warning where more than 0.5 % of the chosen answers have the fault; fewer may be false alarms."""
+    return (
+        "warning"
+        if any(tally.sides[side] / tally.totals[side] > 0.005 for side in tally.sides if side in _CHOSEN)
+        else "info"
+    )
+
+
 def prompt_copied(seen: Seen) -> Iterator[Hit]:
     """Answers that hold the whole last question (30 characters or more once made comparable)."""
     if len(seen.question) < _COPIED:
@@ -65,7 +74,7 @@ def prompt_copied(seen: Seen) -> Iterator[Hit]:
 
 def _copied(tally: Tally) -> tuple[Severity, str]:
     message = f"{tally.found} with an answer that repeats the whole prompt ({tally.by_side()})"
-    return ("warning" if any(tally.sides[side] for side in _CHOSEN) else "info"), message
+    return _by_chosen(tally), message
 
 
 def repetition(seen: Seen) -> Iterator[Hit]:
@@ -89,7 +98,7 @@ def repetition(seen: Seen) -> Iterator[Hit]:
 
 def _repeated(tally: Tally) -> tuple[Severity, str]:
     message = f"{tally.found} with an answer that goes round in circles ({tally.by_side()})"
-    return ("warning" if any(tally.sides[side] for side in _CHOSEN) else "info"), message
+    return _by_chosen(tally), message
 
 
 def answer_checks() -> list[RowCheck]:

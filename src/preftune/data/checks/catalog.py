@@ -34,7 +34,7 @@ _ALL = (
         "error",
         "row",
         "a row that cannot be read: broken JSON or text, a missing column, a value of the wrong type",
-        "Training refuses the file, or leaves the row out where data.max_bad_rows allows it.",
+        "Training refuses the file, or leaves the rows out where data.max_bad_rows allows that.",
         "Mend or remove the rows.",
     ),
     Check(
@@ -43,8 +43,8 @@ _ALL = (
         "error",
         "row",
         "an empty prompt, turn or answer (white space counts as empty)",
-        "There is nothing to learn from; a chosen empty answer teaches silence, so training refuses the row.",
-        "Remove the rows, or fill in what was lost when they were exported.",
+        "Nothing can be learnt from them; an empty chosen answer would teach silence. Training refuses the rows.",
+        "Remove the rows, or fill in what an export lost.",
     ),
     Check(
         "P003",
@@ -52,7 +52,7 @@ _ALL = (
         "error",
         "row",
         "chosen and rejected are the same text (white space at the ends aside)",
-        "The loss of such a pair has no gradient; training refuses the row.",
+        "Such a pair has no gradient. Training refuses the rows.",
         "Remove the rows.",
     ),
     Check(
@@ -61,9 +61,8 @@ _ALL = (
         "warning",
         "row",
         "the two answers differ by few characters (rapidfuzz ratio of 90 or more), or only in case and punctuation",
-        "Pairs that share most of their words push the probability of both answers down (arXiv:2402.13228).",
-        "Read the differences: a corrected fact is a good pair, a changed comma is none. With many of the "
-        "first kind, add an SFT term or use an objective that holds the chosen answer up (dpop).",
+        "Answers that share most of their words both lose probability in training (arXiv:2402.13228).",
+        "Read the differences: a corrected fact is a good pair, a moved comma is none. Add an sft loss or use dpop.",
     ),
     Check(
         "P005",
@@ -71,8 +70,8 @@ _ALL = (
         "warning",
         "row",
         "the same prompt and the same two answers as an earlier row",
-        "The pair counts twice, and lands on both sides of a split by rows.",
-        "Keep one of each; the rows named are the later copies.",
+        "The pair counts twice, and a split by rows puts it on both sides.",
+        "Keep the first of each; the rows named are the later copies.",
     ),
     Check(
         "P006",
@@ -81,7 +80,7 @@ _ALL = (
         "row",
         "a prompt that is almost an earlier one (Jaccard similarity of word 3-shingles of 0.8 or more)",
         "A split by prompt does not see that they belong together, so held-out numbers look too good.",
-        "Look at them; hold whole topics out, or keep one of each.",
+        "Keep one of each, or hold out whole topics.",
         needs="the extra 'checks' (rensa)",
     ),
     Check(
@@ -90,8 +89,8 @@ _ALL = (
         "error",
         "row",
         "one row prefers A to B and another, for the same prompt, B to A",
-        "The gradients cancel: nothing is learnt from either, and accuracy on them stays at one half.",
-        "Remove both, or keep the one that more annotators gave.",
+        "The gradients cancel: nothing is learnt, and accuracy on these rows stays at one half.",
+        "Remove both, or keep the judgement that more annotators gave.",
     ),
     Check(
         "P008",
@@ -99,8 +98,8 @@ _ALL = (
         "error",
         "row",
         "for one prompt A beats B, B beats C and C beats A",
-        "No score can satisfy them all, so the loss on these pairs cannot fall.",
-        "Remove the weakest comparison of each circle, or rank the answers anew.",
+        "No score can satisfy all of them, so the loss on these pairs cannot fall.",
+        "Remove the weakest comparison of each circle, or have the answers ranked anew.",
     ),
     Check(
         "P009",
@@ -108,8 +107,7 @@ _ALL = (
         "info",
         "row",
         "a comparison without a winner: labelled a tie, or equal scores",
-        "A tie says nothing about which answer is better. Labelled ties give no pair; pairs with equal scores are "
-        "trained on as if the chosen answer had won.",
+        "Labelled ties give no pair. Pairs with equal scores are trained on as if the chosen answer had won.",
         "Remove pairs with equal scores, or set data.margin_threshold where pairs are made from scores.",
     ),
     Check(
@@ -119,7 +117,7 @@ _ALL = (
         "row",
         "the rejected answer has the higher score",
         "The pair teaches the opposite of what its scores say.",
-        "Swap the answers or remove the rows; look for scores read wrongly (a 1 that became 10).",
+        "Swap the answers or remove the rows; look for scores that were read wrongly (a 1 that became 10).",
     ),
     Check(
         "P011",
@@ -127,8 +125,8 @@ _ALL = (
         "warning",
         "row",
         "one text is the answer in more than 0.5 % of all rows on one side (five rows at least)",
-        "The model learns to give, or to avoid, that one text whatever the question.",
-        "Keep a few of each such answer.",
+        "The model learns to give, or to avoid, that text whatever the question.",
+        "Keep a few of each.",
     ),
     Check(
         "P012",
@@ -137,8 +135,7 @@ _ALL = (
         "row",
         "one answer is less than 0.3 times as long as the other (not where both are short)",
         "Length is then the easiest thing to learn from the pair.",
-        "Look at whether the long answers are better or only longer. Dropping these pairs does not cure a bias "
-        "towards length; balancing the two directions does.",
+        "See whether the long answers are better or only longer. Dropping them cures no bias; balancing does.",
     ),
     Check(
         "P013",
@@ -146,7 +143,7 @@ _ALL = (
         "warning",
         "set",
         "the longer answer is chosen clearly more, or clearly less, often than every second time",
-        "The model learns to write longer (or shorter) answers, and held-out accuracy rewards it for that.",
+        "The model learns to write longer (or shorter) answers, and held-out accuracy rewards that.",
         "Balance the pairs by length, or use an objective that divides by length (simpo, or sigmoid with ld_alpha).",
     ),
     Check(
@@ -155,9 +152,8 @@ _ALL = (
         "warning",
         "set",
         "a dozen features of style (length, lists, headings, numbers, ...) tell the sides apart without reading",
-        "That accuracy can be had without understanding anything: a rising accuracy up to it is no evidence of more.",
-        "Compare the accuracy of a run with this number. Balance the strongest feature, or collect pairs in which "
-        "both answers have one style.",
+        "Accuracy up to this number can be had without understanding anything.",
+        "Compare a run's accuracy with it. Balance the strongest feature, or collect pairs of one style.",
     ),
     Check(
         "P015",
@@ -165,9 +161,8 @@ _ALL = (
         "error",
         "row",
         "turn markers or special tokens of a chat template inside a text, such as 'Human:' or <|im_end|>",
-        "The model learns to write turn markers, and so to speak for the user. With a tokenizer given, its own special "
-        "tokens are errors: they are read as the end of a turn.",
-        "Cut the text at the marker, or remove the rows.",
+        "The model learns to write turn markers, and so to speak for the user.",
+        "Cut the texts at the marker, or remove the rows.",
     ),
     Check(
         "P016",
@@ -175,9 +170,8 @@ _ALL = (
         "error",
         "row",
         "a long answer that stops in the middle of a sentence; with a tokenizer, answers that data.max_length cuts",
-        "Chosen answers that stop mid-sentence teach to stop there.",
-        "Raise the token limit with which the answers were generated, or remove them; for answers that are cut here, "
-        "raise data.max_length.",
+        "Chosen answers that stop in mid-sentence teach to stop there.",
+        "Generate them with a higher token limit, or remove them; raise data.max_length for answers that it cuts.",
     ),
     Check(
         "P017",
@@ -185,7 +179,7 @@ _ALL = (
         "error",
         "row",
         "text that was decoded wrongly: U+FFFD, control or invisible characters, mojibake",
-        "The model learns to write broken characters: an error where they stand in a chosen answer.",
+        "The model learns to write broken characters where they are in chosen answers.",
         "Decode the source again with its right encoding, or remove the rows.",
         needs="mojibake: the extra 'checks' (ftfy)",
     ),
@@ -195,8 +189,8 @@ _ALL = (
         "warning",
         "row",
         "answers that refuse, counted on each side",
-        "Where mostly the chosen (or mostly the rejected) answers refuse, refusing (or complying) is what is learnt.",
-        "Add pairs in which the refusal is the worse (or the better) answer, in the share that you want.",
+        "If mostly the chosen answers refuse, refusing is what is learnt; if mostly the rejected ones, complying.",
+        "Add pairs in which the refusal is on the other side, in the share that you want.",
     ),
     Check(
         "P019",
@@ -215,7 +209,7 @@ _ALL = (
         "row",
         "the answer repeats the whole prompt",
         "In chosen answers it teaches to echo the question.",
-        "Cut the copy out of the answers; often the generation script returned prompt and answer together.",
+        "Cut the copy out; often a script wrote prompt and answer together.",
     ),
     Check(
         "P021",
@@ -224,7 +218,7 @@ _ALL = (
         "row",
         "an answer that goes round in circles: over 30 % of its four-word sequences are repeats",
         "In chosen answers it teaches to loop.",
-        "Remove pairs whose chosen answer loops; a looping rejected answer is an easy pair, and fine in small numbers.",
+        "Remove pairs whose chosen answer loops; a looping rejected answer only makes an easy pair.",
     ),
     Check(
         "P022",
@@ -232,8 +226,8 @@ _ALL = (
         "error",
         "row",
         "roles that are unknown or out of order; neighbouring turns of one role",
-        "Turns out of order cannot be rendered and are refused; neighbours of one role are joined into one turn.",
-        "Mend the roles; look at whether a turn was lost where two of one role meet.",
+        "Turns out of order are refused; neighbours of one role are joined into one turn.",
+        "Mend the roles; where two of one role meet, see whether a turn was lost.",
     ),
     Check(
         "P023",
@@ -241,7 +235,7 @@ _ALL = (
         "error",
         "row",
         "the two sides hold different conversations, so they answer different prompts",
-        "The pair compares answers to two questions; training refuses the row.",
+        "The pair compares answers to two different questions. Training refuses the rows.",
         "Remove the rows.",
     ),
     Check(
@@ -251,7 +245,7 @@ _ALL = (
         "row",
         "a prompt of the held-out data is also in the training data",
         "Held-out numbers look too good, and overfitting goes unseen.",
-        "Leave data.eval out, and held-out pairs are split off by prompt; or remove these rows from one side.",
+        "Leave data.eval out, and pairs are held out by prompt; or remove these rows.",
         needs="--eval",
     ),
     Check(
@@ -261,7 +255,7 @@ _ALL = (
         "row",
         "a prompt of a well-known benchmark, or of your own list",
         "Results on that benchmark are then worth little.",
-        "Remove these rows before you report results on the benchmark.",
+        "Remove the rows before you report results on it.",
     ),
     Check(
         "P026",
@@ -269,8 +263,8 @@ _ALL = (
         "warning",
         "set",
         "shares of categories that are far from their targets",
-        "The model becomes better where there is much data, and may become worse elsewhere.",
-        "Resample the categories towards the targets, or collect more of the thin ones.",
+        "The model improves where there is much data, and may get worse elsewhere.",
+        "Resample the categories, or collect more of the thin ones.",
         needs="--category-target",
     ),
     Check(
@@ -280,7 +274,7 @@ _ALL = (
         "set",
         "annotators who disagree more than labels can bear (Krippendorff's alpha below 0.667)",
         "Labels near chance put a ceiling on accuracy and pull the loss towards log 2.",
-        "Keep pairs that the annotators agree on, weight pairs by agreement, or write a clearer guideline.",
+        "Keep pairs that annotators agree on, weight them by agreement, or write a clearer guideline.",
         needs="several votes per comparison",
     ),
     Check(
@@ -300,7 +294,7 @@ _ALL = (
         "set",
         "judged single answers with far more of one label than of the other",
         "The larger class outweighs the other (KTO asks for weighted counts between 1:1 and 4:3).",
-        "Set the class weights of the objective, or leave out some answers of the larger class.",
+        "Set the class weights of the objective, or leave out some of the larger class.",
         needs="answers with a label",
     ),
     Check(
@@ -309,8 +303,8 @@ _ALL = (
         "info",
         "row",
         "a prompt that several rows share, with other answers",
-        "Normal for rankings and for several samples per prompt. A split by rows would put one prompt on both sides.",
-        "Nothing for preftune, which splits by prompt.",
+        "Normal for several samples per prompt. A split by rows would put a prompt on both sides.",
+        "Nothing: preftune splits by prompt.",
     ),
     Check(
         "P031",
@@ -318,7 +312,7 @@ _ALL = (
         "info",
         "row",
         "for one prompt, a text is chosen in one row and rejected in another",
-        "Normal where pairs come from rankings (the second of three answers), else a sign of unsteady labels.",
+        "Normal where pairs come from rankings, else a sign of unsteady labels.",
         "Look at a few; where they are not from rankings, have them judged again.",
     ),
     Check(
@@ -326,9 +320,9 @@ _ALL = (
         "source_skew",
         "warning",
         "set",
-        "the column 'source' tells the longer side: the length preference differs strongly between sources",
+        "sources (column 'source') that differ strongly in how often the longer answer is chosen",
         "Each source is then a data set of its own, with its own bias.",
-        "Look at the sources one by one (preftune check on each).",
+        "Look at the sources one by one.",
     ),
     Check(
         "P033",

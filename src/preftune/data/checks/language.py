@@ -7,7 +7,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from .findings import Example, Severity
-from .parts import Hit, RowCheck, Tally, percent, tell_answers
+from .parts import Hit, RowCheck, Tally, tell_answers
 from .seen import Seen
 
 Guess = Callable[[str], tuple[str, float]]
@@ -28,8 +28,8 @@ def language_mismatch(seen: Seen, guess: Guess) -> Iterator[Hit]:
 
 def _conclude(tally: Tally) -> tuple[Severity, str]:
     kinds = ", ".join(f"{what} {count:,}" for (_, what), count in tally.kinds.most_common(3))
-    share = percent(tally.records, tally.total)
-    return "warning", f"{tally.found} ({share}) with answers in two languages (chosen and rejected: {kinds})"
+    message = f"{tally.found} with answers in two languages (chosen and rejected: {kinds})"
+    return ("warning" if tally.records / tally.total > 0.01 else "info"), message
 
 
 def _tell(seen: Seen, hits: Sequence[Hit]) -> Example:

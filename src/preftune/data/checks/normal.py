@@ -32,8 +32,11 @@ def key(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
+_LEAD = 20  # characters shown before the place in question
+
+
 def excerpt(text: str, start: int = 0, width: int = 160) -> str:
     """About ``width`` characters around ``start`` on one line, with dots where something is left out."""
-    begin = max(0, min(start - width // 3, len(text) - width))
+    begin = max(0, min(start - _LEAD, len(text) - width))
     piece = " ".join(text[begin : begin + width].split())
     return ("…" if begin else "") + piece + ("…" if begin + width < len(text) else "")

@@ -211,7 +211,7 @@ class RowCheck:
 def tell_hits(seen: Seen, hits: Sequence[Hit]) -> Example:
     """What was found, side by side with an excerpt from where it is."""
     texts = {"prompt": seen.prompt, **{answer.side: answer.text for answer in seen.answers}}
-    lines = [f"{hit.side}: {hit.what}: {excerpt(texts.get(hit.side, ''), hit.start)}" for hit in hits[:2]]
+    lines = [f"{hit.side} ({hit.what}): {excerpt(texts.get(hit.side, ''), hit.start)}" for hit in hits[:2]]
     return Example((seen.record.origin,), "\n".join(lines))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..records import BadRow, PreferencePair
 from .findings import Example, Severity
+from .normal import excerpt
 from .parts import Draft, Places, plural, tell_answers
 from .seen import Seen
 
@@ -134,5 +135,7 @@ def _of_records(name: str, severity: Severity, message: str, ordinals: Sequence[
 
 def _tell_roles(records: Sequence[Seen]) -> Example:
     record = records[0].record
-    turns = [turn.role for turn in (*record.prompt, *record.completions[0])]
-    return Example((record.origin,), f"after joining: {', '.join(turns)}")
+    joined = next(
+        (turn for turn in (*record.prompt, *record.completions[0]) if "\n\n" in turn.content), record.prompt[0]
+    )
+    return Example((record.origin,), f"{joined.role}, joined: {excerpt(joined.content)}")

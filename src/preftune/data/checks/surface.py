@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 
-from .findings import Severity
+from .findings import Example, Severity
 from .parts import Hit, RowCheck, Tally
 from .seen import Answer, Seen
 
@@ -90,6 +90,12 @@ def _stops_short(answer: Answer) -> bool:
     return len(line) > 60 and any(mark in text for mark in ".。!?！？")
 
 
+def _tell_end(seen: Seen, hits: Sequence[Hit]) -> Example:
+    texts = {answer.side: answer.text for answer in seen.answers}
+    lines = [f"{hit.side}: …{' '.join(texts[hit.side][-48:].split())}" for hit in hits]
+    return Example((seen.record.origin,), "\n".join(lines))
+
+
 def _cut(tally: Tally) -> tuple[Severity, str]:
     kinds = Counter[str]()
     for (_, what), count in tally.kinds.items():
@@ -162,6 +168,6 @@ def surface_checks(special: Collection[str], *, slow: bool) -> list[RowCheck]:
     badness = ftfy_badness() if slow and has_ftfy() else None
     return [
         RowCheck("template_leak", partial(template_leak, special=special), _leak),
-        RowCheck("truncated", truncated, _cut),
+        RowCheck("truncated", truncated, _cut, _tell_end),
         RowCheck("encoding", partial(encoding, badness=badness), _broken),
     ]
