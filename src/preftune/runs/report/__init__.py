@@ -1,0 +1,26 @@
+"""Pages for people: self-contained HTML out of plain JSON values. Escaped by construction, nothing from the network."""
+
+from __future__ import annotations
+
+from .charts import Band, Series, bars, histogram, lines, scatter
+from .check_page import check_page
+from .markup import data_block, el
+from .page import Section, document
+from .table import Column, Detail, table
+
+__all__ = [
+    "Band",
+    "Column",
+    "Detail",
+    "Section",
+    "Series",
+    "bars",
+    "check_page",
+    "data_block",
+    "document",
+    "el",
+    "histogram",
+    "lines",
+    "scatter",
+    "table",
+]
