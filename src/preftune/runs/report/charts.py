@@ -1,7 +1,7 @@
 """Charts as inline SVG, readable without scripts; ``chart.js`` adds the values under the pointer, and zoom to curves.
 
-Drawings are 480 units wide, so that their text keeps a readable size on a phone. Colours are names of the style sheet:
-``chosen``, ``rejected``, ``first`` to ``fourth``.
+Drawings are 380 units wide, about the width of a phone, so that their text has a readable size there. Colours are
+names of the style sheet: ``chosen``, ``rejected``, ``first`` to ``fourth``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from markupsafe import Markup
 
 from .axes import Scale, fitted, tick_label
 from .markup import Child, el
+from .parts import percent
 
-WIDTH, HEIGHT = 480, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 470, 10, 230
+WIDTH, HEIGHT = 380, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 374, 10, 210
+_BAR_TOP, _LABEL, _ROW = 6, 122, 26
 _COLOURS = ("first", "second", "third", "fourth")
 
 Point = tuple[float, float]
@@ -94,7 +96,7 @@ def scatter(
         if found
     ]
     diagonal = el("line", class_="diagonal", x1=x.start, y1=y.start, x2=x.end, y2=y.end)
-    legend = _keys([("rejected", above), ("chosen", below)])
+    legend = _keys([("chosen", below), ("rejected", above)])
     return _figure(title, legend, [_axes(x, y, x_label, y_label), diagonal, *dots], note)
 
 
@@ -114,37 +116,43 @@ def histogram(
     middles = [math.sqrt(a * b) if is_log else (a + b) / 2 for a, b in pairwise(edges)]
     series = _coloured([Series(name, middles, group, name) for name, group in shares.items()])
     outlines = [el("path", class_=f"area {one.colour}", d=_outline(edges, one.ys, x, y)) for one in series]
-    drawing = [_axes(x, y, x_label, "share", percent=True), *outlines]
+    drawing = [_axes(x, y, x_label, "share", is_share=True), *outlines]
     hover = _hover(series, x, y) | {"percent": True, "edges": list(edges)}
     return _figure(title, _legend(series), drawing, note, hover=hover)
 
 
 def bars(
-    title: str, shares: Mapping[str, float], target: Mapping[str, float] | None = None, note: Child = None
+    title: str,
+    shares: Mapping[str, float],
+    target: Mapping[str, float] | None = None,
+    note: Child = None,
+    *,
+    value: str = "share",
+    mark: str = "target",
 ) -> Markup:
-    """Horizontal bars of shares, the longest names cut; with a target, a mark where each should end."""
+    """Horizontal bars of shares, long names cut; ``target`` is a mark for each bar. The legend names both."""
     target = target or {}
     names = list(dict.fromkeys([*shares, *target]))
-    top, label, row = 6, 150, 28
-    highest = max([*shares.values(), *target.values(), 0.01])
-    x = Scale(0.0, highest * 1.02, label, WIDTH - 52)
-    drawing = []
-    for place, name in enumerate(names):
-        share, y = shares.get(name, 0.0), top + place * row
-        text = f"{share:.1%}" + (f" (target {target[name]:.1%})" if name in target else "")
-        mark = x(target[name]) if name in target else None
-        drawing.append(
-            el(
-                "g",
-                el("title", f"{name}: {text}"),
-                el("text", name if len(name) <= 22 else f"{name[:21]}…", class_="name", x=label - 8, y=y + 15),
-                el("rect", class_="bar", x=label, y=y + 2, width=round(x(share) - label, 1), height=row - 10, rx=2),
-                el("line", class_="target", x1=mark, x2=mark, y1=y - 1, y2=y + row - 5) if mark is not None else None,
-                el("text", f"{share:.1%}", class_="value", x=WIDTH - 4, y=y + 15),
-            )
-        )
-    legend = _keys([("bar", "share"), ("target", "target")]) if target else None
-    return _figure(title, legend, drawing, note, height=top * 2 + row * len(names))
+    x = Scale(0.0, max([*shares.values(), *target.values(), 0.01]) * 1.02, _LABEL, WIDTH - 58)
+    drawing = [
+        _bar(name, shares.get(name, 0.0), target.get(name), x, _BAR_TOP + place * _ROW, mark)
+        for place, name in enumerate(names)
+    ]
+    legend = _keys([("bar", value), ("target", mark)]) if target else None
+    return _figure(title, legend, drawing, note, height=_BAR_TOP * 2 + _ROW * len(names))
+
+
+def _bar(name: str, share: float, target: float | None, x: Scale, y: float, mark: str) -> Markup:
+    said = f"{name}: {percent(share)}" + (f" ({mark} {percent(target)})" if target is not None else "")
+    end = x(target) if target is not None else None
+    return el(
+        "g",
+        el("title", said),
+        el("text", name if len(name) <= 18 else f"{name[:17]}…", class_="name", x=_LABEL - 8, y=y + 14),
+        el("rect", class_="bar", x=_LABEL, y=y + 2, width=round(x(share) - _LABEL, 1), height=_ROW - 10, rx=2),
+        el("line", class_="target", x1=end, x2=end, y1=y - 1, y2=y + _ROW - 5) if end is not None else None,
+        el("text", percent(share), class_="value", x=WIDTH - 4, y=y + 14),
+    )
 
 
 def _figure(
@@ -167,9 +175,9 @@ def _figure(
     return el("figure", head, el("div", picture, class_="plot", data_plot=plot), note, class_="chart")
 
 
-def _axes(x: Scale, y: Scale, x_label: str, y_label: str, *, percent: bool = False) -> Markup:
+def _axes(x: Scale, y: Scale, x_label: str, y_label: str, *, is_share: bool = False) -> Markup:
     grid = [el("line", class_="grid", x1=_LEFT, x2=_RIGHT, y1=y(tick), y2=y(tick)) for tick in y.ticks()]
-    said = _percent if percent else tick_label
+    said = _tick_percent if is_share else tick_label
     y_ticks = [el("text", said(tick), x=_LEFT - 6, y=y(tick) + 4) for tick in y.ticks()]
     x_ticks = [el("text", tick_label(tick), x=x(tick), y=_BOTTOM + 17) for tick in x.ticks()]
     return el(
@@ -183,7 +191,7 @@ def _axes(x: Scale, y: Scale, x_label: str, y_label: str, *, percent: bool = Fal
     )
 
 
-def _percent(share: float) -> str:
+def _tick_percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from .markup import Child, el, join
 
 STYLES = ("page.css", "chart.css", "table.css")
-SCRIPTS = ("chart.js", "table.js")
+SCRIPTS = ("page.js", "chart.js", "table.js")
 
 
 @dataclass(frozen=True, slots=True)

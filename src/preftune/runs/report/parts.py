@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -49,9 +49,38 @@ def diff(runs: Sequence[Sequence[str]]) -> Markup:
     return el("div", [(el(tags[kind], text) if kind in tags else text, " ") for kind, text in runs], class_="text")
 
 
-def place(row: Mapping[str, Any]) -> str:
-    """``file:row``."""
-    return f"{row['file']}:{row['row']}"
+class Places:
+    """Writes ``file:row`` with as few folders as tell the files apart."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        parts = {file: file.replace("\\", "/").split("/") for file in files}
+        longest = max((len(names) for names in parts.values()), default=1)
+        self._short = dict.fromkeys(parts, "")
+        for size in range(1, longest + 1):
+            tails = {file: "/".join(names[-size:]) for file, names in parts.items()}
+            if len(set(tails.values())) == len(tails):
+                self._short = tails
+                break
+
+    def listed(self, rows: Sequence[Mapping[str, Any]], most: int) -> str:
+        """``a.jsonl: 3, 17; b.jsonl: 2``: the first rows by file, and how many more."""
+        by_file: dict[str, list[str]] = {}
+        for row in rows[:most]:
+            by_file.setdefault(self._name(row), []).append(str(row["row"]))
+        said = "; ".join(f"{name}: {', '.join(numbers)}" for name, numbers in by_file.items())
+        return said + (f" and {len(rows) - most:,} more" if len(rows) > most else "")
+
+    def _name(self, row: Mapping[str, Any]) -> str:
+        return self._short.get(row["file"]) or str(row["file"])
+
+    def __call__(self, row: Mapping[str, Any]) -> str:
+        """The place of ``{"file": ..., "row": ...}``."""
+        return f"{self._name(row)}:{row['row']}"
+
+
+def percent(share: float) -> str:
+    """``12.3 %`` with a space that does not break; ``<0.1 %`` for what would round to nothing."""
+    return "<0.1\xa0%" if 0 < share < 0.0005 else f"{100 * share:.1f}\xa0%"
 
 
 def some(values: Sequence[str], most: int) -> str:

@@ -1,4 +1,7 @@
-"""A table of many rows: sorted, filtered and unfolded by ``table.js``, which writes text only, never HTML."""
+"""A table of many rows: sorted, filtered and unfolded by ``table.js``, which writes text only, never HTML.
+
+On a phone its rows are drawn as blocks, which would take the meaning of a table from them: hence the roles.
+"""
 
 from __future__ import annotations
 
@@ -61,19 +64,21 @@ def table(
             "th",
             el("button", column.title, type="button", title=column.hint or None),
             scope="col",
+            role="columnheader",
             data_key=column.key,
-            class_=column.kind,
+            class_=f"is-{column.kind}",
         )
         for column in columns
     ]
     controls = el(
         "div",
         el("label", "Search ", el("input", type="search", class_="search", placeholder="text in any column")),
-        el("span", class_="tags"),
+        el("span", class_="filters"),
         el("output", class_="count", aria_live="polite"),
         class_="controls",
     )
-    grid = el("table", el("caption", caption), el("thead", el("tr", heads)), el("tbody"))
+    head = el("thead", el("tr", heads, role="row"), role="rowgroup")
+    grid = el("table", el("caption", caption), head, el("tbody", role="rowgroup"), role="table")
     more = el("button", "Show more", type="button", class_="more", hidden=True)
     no_script = el("noscript", el("p", "This table needs JavaScript; everything else on this page does not."))
     return el(

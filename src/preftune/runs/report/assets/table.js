@@ -2,7 +2,7 @@
 // Every table of the page: sorted by its headings, filtered by text and by tags, rows unfolded on a click. Values of the
 // data only ever become text nodes.
 (() => {
-  const STEP = 50, MOST_WORDS = 1200;
+  const STEP = 50, MOST_WORDS = 1200, MOSTLY_NEW = 0.6;
   const make = (tag, className, text) => {
     const element = document.createElement(tag);
     if (className) element.className = className;
@@ -25,11 +25,15 @@
     return [mine, theirs];
   }
 
-  const pieces = (text) => text.match(/\s+|[^\s]+/gu) || [];
+  // Words, each with the white space before it.
+  const pieces = (text) => text.match(/\s*\S+/gu) || [];
 
-  function marked(tag, words, only) {
+  function marked(side, words, only) {
     const parts = document.createDocumentFragment();
-    words.forEach((word, place) => parts.append(only.has(place) && word.trim() ? make(tag, "", word) : word));
+    words.forEach((word, place) => {
+      const start = word.length - word.trimStart().length;
+      parts.append(...(only.has(place) ? [word.slice(0, start), make("mark", side, word.slice(start))] : [word]));
+    });
     return parts;
   }
 
@@ -40,8 +44,10 @@
     if (compared.length === 2) {
       const words = compared.map((k) => pieces(texts[k]));
       if (words.every((w) => w.length <= MOST_WORDS)) {
-        const only = onlyIn(...words);
-        marks = compared.map((k, n) => marked(n ? "del" : "ins", words[n], only[n]));
+        const only = onlyIn(...words.map((side) => side.map((word) => word.trim())));
+        // Marks help where the answers share something; on two different texts they would mark everything.
+        if (only.every((o, n) => o.size < MOSTLY_NEW * words[n].length))
+          marks = compared.map((k, n) => marked(n ? "other" : "one", words[n], only[n]));
       }
     }
     details.forEach((detail, k) => {
@@ -58,7 +64,7 @@
   function start(root) {
     const { columns, details, rows, sort } = JSON.parse(document.getElementById(root.id + "-data").textContent);
     const body = root.querySelector("tbody"), search = root.querySelector(".search"), more = root.querySelector(".more");
-    const count = root.querySelector(".count"), tagBar = root.querySelector(".tags"), heads = [...root.querySelectorAll("th")];
+    const count = root.querySelector(".count"), tagBar = root.querySelector(".filters"), heads = [...root.querySelectorAll("th")];
     let key = null, direction = 1, shown = STEP;
     const pressed = new Set();
     const tagColumns = columns.map((c, k) => (c.kind === "tags" ? k : -1)).filter((k) => k >= 0);
@@ -80,7 +86,9 @@
     };
 
     function cell(column, value) {
-      const td = make("td", column.kind);
+      const td = make("td", `is-${column.kind}`);
+      td.setAttribute("role", "cell");
+      td.dataset.title = column.title;
       if (value == null) return td;
       if (column.kind === "number") td.textContent = value.toLocaleString("en", { minimumFractionDigits: column.digits, maximumFractionDigits: column.digits });
       else if (column.kind === "tags") for (const tag of value) td.append(make("span", "tag", tag), " ");
@@ -90,6 +98,7 @@
 
     function line(n) {
       const tr = make("tr", "row");
+      tr.setAttribute("role", "row");
       columns.forEach((column, k) => tr.append(cell(column, rows[n][k])));
       if (!details.length) return tr;
       tr.tabIndex = 0;
