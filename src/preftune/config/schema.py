@@ -137,8 +137,10 @@ class Data(Section):
     format: Text = "auto"
     """Format of the rows, by name. `auto`: recognised by the keys of each row."""
     template: Text = "auto"
-    """`auto`: the tokenizer's chat template, or the raw text where it has none; `plain`: the raw text; else the path of
-    a Jinja file."""
+    """`auto`: the tokenizer's chat template, or the raw text where it has none; `plain`: the raw text; else a name such
+    as `qwen`, `llama3`, `chatml` or `mistral` (docs/data_formats.md lists them), or the path of a Jinja file."""
+    template_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """What the chat template is to be told, such as `{enable_thinking: false}`."""
     max_length: Annotated[int, Field(ge=16)] = 2048
     """Longest prompt plus answer, in tokens."""
     max_prompt_length: Annotated[int, Field(ge=8)] | None = None

@@ -18,7 +18,7 @@ from ..data.report import list_bad_rows
 from ..errors import DataError
 from ..objectives import BoundObjective
 from ..runs.display import Reporter
-from ..tokens.chat import Template, build_template
+from ..tokens.chat import ChatTemplate, Template, build_template
 from ..tokens.encode import EncodedGroup, EncodingReport, encode_feedback, encode_pairs, encode_rankings
 from ..train.evaluation import UNNAMED
 from .given import Given
@@ -99,9 +99,9 @@ def read_data(
     Raises:
         DataError, TemplateError: see the message; more rows lost than ``data.max_bad_rows`` is one of them.
     """
-    template = build_template(tokenizer, config.data.template)
-    if config.data.template not in ("auto", "plain"):  # the saved tokenizer must bring the template trained with
-        tokenizer.chat_template = Path(config.data.template).read_text(encoding="utf-8")
+    template = build_template(tokenizer, config.data.template, config.data.template_variables)
+    if isinstance(template, ChatTemplate):
+        _keep_template(template, tokenizer, reporter)
     reports, train, held_out = _read(config, objective, reporter, given)
     groups, encoding = {}, {}
     encoded, encoding["train"] = encode_records(config, objective, template, train)
@@ -111,6 +111,17 @@ def read_data(
     _refuse_unencodable(config, data)
     _report(config, objective, data, reporter)
     return data
+
+
+def _keep_template(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
+    """The saved tokenizer must bring the template that was trained with, and stop where its answers end."""
+    if template.note:
+        reporter.note(template.note)
+    if template.source is not None:
+        tokenizer.chat_template = template.source
+    if template.end is not None and template.end != tokenizer.eos_token:
+        reporter.note(f"the tokenizer's end token is set to {template.end}, with which this template ends an answer")
+        tokenizer.eos_token = template.end
 
 
 def _side(name: str) -> Side:

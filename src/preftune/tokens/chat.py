@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2.exceptions import TemplateError as JinjaError
 
 from ..data.records import Message, PreferencePair, Turns
 from ..errors import TemplateError
+from .wording import named_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,20 +58,31 @@ class Template(ABC):
         return prompt, chosen, rejected
 
 
-def build_template(tokenizer: PreTrainedTokenizerBase, choice: str = "auto") -> Template:
-    """``auto``: the tokenizer's own chat template, or ``plain`` where it has none; ``plain``; or a Jinja file.
+def build_template(
+    tokenizer: PreTrainedTokenizerBase, choice: str = "auto", variables: Mapping[str, object] | None = None
+) -> Template:
+    """``auto``: the tokenizer's own chat template, or ``plain`` where it has none; ``plain``; a Jinja file; or a name.
+
+    ``variables`` are handed to the template, such as ``enable_thinking``.
 
     Raises:
-        TemplateError: the file cannot be read, or the template hides where an answer starts.
+        TemplateError: there is no such file or name, or the template hides where an answer starts.
     """
-    if choice == "plain":
-        return PlainTemplate(tokenizer)
+    if choice == "plain" or (choice == "auto" and not tokenizer.chat_template):
+        if variables:
+            raise TemplateError("data.template_variables has no use without a chat template; leave it out")
+        return PlainTemplate(tokenizer, explicit=choice == "plain")
     if choice == "auto":
-        return ChatTemplate(tokenizer, None) if tokenizer.chat_template else PlainTemplate(tokenizer, explicit=False)
+        return ChatTemplate(tokenizer, None, variables=variables)
     path = Path(choice)
-    if not path.is_file():
-        raise TemplateError(f"data.template: no file {choice}; use auto, plain or the path of a Jinja chat template")
-    return ChatTemplate(tokenizer, path.read_text(encoding="utf-8"))
+    if path.is_file():
+        return ChatTemplate(tokenizer, path.read_text(encoding="utf-8"), variables=variables)
+    if path.suffix or len(path.parts) > 1:
+        raise TemplateError(f"data.template: no file {choice}; use auto, plain, a name, or the path of a Jinja file")
+    named = named_source(tokenizer, choice)
+    template = ChatTemplate(tokenizer, named.source, variables=variables, end=named.end)
+    template.note = named.note
+    return template
 
 
 class Encoder:
@@ -115,16 +128,33 @@ class Encoder:
 class ChatTemplate(Template):
     """A chat template, probed once for what it writes around an answer."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str | None) -> None:
+    note = ""
+    """How the template came to be chosen, where that is worth saying."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        source: str | None,
+        *,
+        variables: Mapping[str, object] | None = None,
+        end: str | None = None,
+    ) -> None:
         self.name = "the tokenizer's chat template" if source is None else "the given chat template"
+        self.source = source
+        """Jinja text; None: the tokenizer's own."""
+        self.end = end
+        """Token that ends an answer, where it is known and not the tokenizer's end token."""
         self._encoder = Encoder(tokenizer)
         self._tokenizer = tokenizer
-        self._source = source
+        self._variables: dict[str, Any] = dict(variables or {})
         self._closes = self._probe()
         self._endings = tuple({str(t) for t in (tokenizer.eos_token, self._closing_token) if t})
 
     def fingerprint(self) -> str:
-        return sha256(str(self._source or self._tokenizer.chat_template).encode()).hexdigest()
+        text = str(self.source or self._tokenizer.chat_template)
+        if self._variables:
+            text += json.dumps(self._variables, sort_keys=True)
+        return sha256(text.encode()).hexdigest()
 
     def _probe(self) -> bool:
         """Whether the template itself ends an answer with an end-of-turn token; refuse templates that hide answers."""
@@ -153,7 +183,11 @@ class ChatTemplate(Template):
         messages = [{"role": m.role, "content": m.content} for m in turns]
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, chat_template=self._source, tokenize=False, add_generation_prompt=generation_prompt
+                messages,
+                chat_template=self.source,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                **self._variables,
             )
         except (JinjaError, TypeError, ValueError) as error:
             raise TemplateError(f"{self.name} refuses this conversation: {error}") from None
