@@ -229,7 +229,7 @@ def _half_a_row(trigger: _Trigger) -> None:
 
     def append(self: Any, row: Mapping[str, Any]) -> None:
         if trigger.calls + 1 == trigger.at.count:
-            os.write(self._handle, b'{"step": 3, "lo')
+            os.write(self._file._handle, b'{"step": 3, "lo')
         trigger()
         real(self, row)
 

@@ -57,7 +57,7 @@ def values(model_folder: Path, many_pairs: Path, tmp_path: Path) -> dict[str, An
 
 
 def assert_same_run(output: Path, undisturbed: Path) -> None:
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
+    for name in ("adapter_model.safetensors", "adapter_config.json", "dpo_metrics/pairs.parquet", "run/pairs.jsonl"):
         assert (output / name).read_bytes() == (undisturbed / name).read_bytes()
     assert timeless(output) == timeless(undisturbed)
     assert checkpoints(output) == checkpoints(undisturbed)

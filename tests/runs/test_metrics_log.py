@@ -8,7 +8,7 @@ import os
 import pytest
 
 from preftune.errors import RunFolderError
-from preftune.runs import metrics_log
+from preftune.runs import json_lines
 from preftune.runs.metrics_log import MetricsLog, held_out_rows, read_history, training_rows
 
 
@@ -78,10 +78,10 @@ def test_a_disk_that_fills_up_within_a_line_leaves_whole_lines(tmp_path, monkeyp
     write = os.write
     with MetricsLog(path, resume_step=None) as log:
         log.append(rows(1)[0])
-        monkeypatch.setattr(metrics_log.os, "write", lambda handle, blob: write(handle, blob[:7]))
+        monkeypatch.setattr(json_lines.os, "write", lambda handle, blob: write(handle, blob[:7]))
         with pytest.raises(RunFolderError, match="disk is full"):
             log.append(rows(2)[0])
-        monkeypatch.setattr(metrics_log.os, "write", write)
+        monkeypatch.setattr(json_lines.os, "write", write)
         log.append(rows(3)[0])
         assert log.rows == rows(1, 3)
     assert path.read_bytes().count(b"\n") == 2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_history import history, training_row
 
+from preftune.runs.pair_table import PAIR_COLUMNS
 from preftune.runs.tables import (
     COLUMNS,
     EVAL_COLUMNS,
@@ -79,7 +80,7 @@ def test_the_log_history_is_a_list_of_all_rows_in_order(tmp_path):
     assert json.loads((tmp_path / "h.json").read_text()) == []
 
 
-@pytest.mark.parametrize("columns", [COLUMNS, EVAL_COLUMNS])
+@pytest.mark.parametrize("columns", [COLUMNS, EVAL_COLUMNS, PAIR_COLUMNS])
 def test_the_documentation_lists_every_column_with_unit_and_definition(columns):
     assert markdown_table(columns) in DOCS.read_text(encoding="utf-8")
     assert all(column.unit and column.definition.endswith(".") for column in columns)

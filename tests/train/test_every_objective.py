@@ -53,9 +53,9 @@ def train(name, budget, *, steps=10, dropout=0.0, **parameters):
     losses = []
     for step in range(steps):
         torch.manual_seed(step)
-        meter, _ = train_step(groups[(step % 2) * 8 : (step % 2) * 8 + 8], method, optimizer)
-        losses.append(meter.means()["loss"])
-    return losses, {n: p.detach().clone() for n, p in parameters.items()}, measure(groups, method).means()
+        measured, _ = train_step(groups[(step % 2) * 8 : (step % 2) * 8 + 8], method, optimizer)
+        losses.append(measured.meter.means()["loss"])
+    return losses, {n: p.detach().clone() for n, p in parameters.items()}, measure(groups, method).meter.means()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -51,10 +51,10 @@ def test_an_update_is_the_plain_formulas(groups: list[EncodedGroup], budget: int
     expected.backward()
     norm = torch.cat([p.grad.flatten() for p in plain.parameters()]).norm()
     torch.optim.SGD(plain.parameters(), lr=RATE).step()
-    meter, measured = train_step(groups, method(model, budget=budget), torch.optim.SGD(model.parameters(), lr=RATE))
-    assert meter.means()["loss"] == pytest.approx(float(expected.detach()), abs=1e-7)
-    assert measured == pytest.approx(float(norm), rel=1e-6)
-    assert meter.pairs == len(groups)
+    measured, gradient = train_step(groups, method(model, budget=budget), torch.optim.SGD(model.parameters(), lr=RATE))
+    assert measured.meter.means()["loss"] == pytest.approx(float(expected.detach()), abs=1e-7)
+    assert gradient == pytest.approx(float(norm), rel=1e-6)
+    assert measured.meter.pairs == len(groups)
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=0)
 
@@ -73,9 +73,9 @@ def test_measuring_is_the_same_loss_and_moves_nothing(groups: list[EncodedGroup]
     before = [p.detach().clone() for p in model.parameters()]
     with torch.no_grad():
         expected = plain_loss(model, tiny_llama(seed=4, dtype=torch.float64), groups)
-    meter = measure(groups, method(model))
-    assert meter is not None
-    assert meter.means()["loss"] == pytest.approx(float(expected), abs=1e-7)
+    measured = measure(groups, method(model))
+    assert measured is not None
+    assert measured.meter.means()["loss"] == pytest.approx(float(expected), abs=1e-7)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert model.training
     assert all(p.grad is None for p in model.parameters())

@@ -255,6 +255,11 @@ class Eval(Section):
     every: Often | None = None
     """Updates between two measurements; below 1 a fraction of the run; or `epoch`; `null`: only before and after
     training."""
+    train_pairs: bool = False
+    """Score the training pairs once more after training, for `pairs.parquet` (the cost of a pass without gradient).
+    Without it their row is from their last visit in training."""
+    pairs_csv: bool = False
+    """Also write the table of pairs as `pairs.csv`."""
 
 
 class Config(Section):

@@ -17,7 +17,8 @@ def pair_values(
 
     ``rewards`` are the objective's: ``beta * (policy - reference)`` of the summed log-probs (nats times beta), or the
     loss's own without a reference. ``kl_div`` is ``logps/chosen`` less the reference's (nats, signed), where there is
-    a reference. A tie counts one half in the accuracy.
+    a reference; ``log_ratio_per_token/*`` is each side's log-ratio over its number of tokens (nats per token), which
+    compares models and data of any length. A tie counts one half in the accuracy.
     """
     rewards, policy = rewards.detach(), policy.detach()
     values = {
@@ -29,7 +30,15 @@ def pair_values(
         "logps/chosen": policy.chosen,
         "logps/rejected": policy.rejected,
     }
-    return values if reference is None else {**values, "kl_div": policy.chosen - reference.chosen}
+    if reference is None:
+        return values
+    per_token = (policy - reference).per_token()
+    return {
+        **values,
+        "kl_div": policy.chosen - reference.chosen,
+        "log_ratio_per_token/chosen": per_token.chosen,
+        "log_ratio_per_token/rejected": per_token.rejected,
+    }
 
 
 def accuracy(margin: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

@@ -22,6 +22,7 @@ def feedback_values(
     ratio = answers - reference.answer
     liked, disliked = policy.desirable, ~policy.desirable
     sign = torch.where(liked, 1.0, -1.0).to(ratio.dtype)
+    per_token = ratio / policy.answer_tokens
     return {
         "loss": losses.detach(),
         "rewards/chosen": beta * ratio[liked],
@@ -30,6 +31,8 @@ def feedback_values(
         "logps/chosen": answers[liked],
         "logps/rejected": answers[disliked],
         "kl_div": ratio[liked],
+        "log_ratio_per_token/chosen": per_token[liked],
+        "log_ratio_per_token/rejected": per_token[disliked],
     }
 
 
@@ -51,6 +54,7 @@ def ranking_values(
     """
     answers = policy.answers.detach()
     ratio = answers - reference.answers
+    per_token = ratio / policy.answer_tokens.clamp(min=1)  # absent answers are padding
     best, worst = (getattr(_with_answers(policy, x), side) for x, side in ((ratio, "best"), (ratio, "worst")))
     return {
         "loss": losses.detach(),
@@ -61,6 +65,8 @@ def ranking_values(
         "logps/chosen": _with_answers(policy, answers).best,
         "logps/rejected": _with_answers(policy, answers).worst,
         "kl_div": best,
+        "log_ratio_per_token/chosen": _with_answers(policy, per_token).best,
+        "log_ratio_per_token/rejected": _with_answers(policy, per_token).worst,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class RunData:
     template: Template
     reports: dict[Side, DataReport]
     encoding: dict[Side, EncodingReport]
+    flags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Codes of the data checks by pair id, where checks were made."""
 
     @property
     def held_out(self) -> list[EncodedGroup]:

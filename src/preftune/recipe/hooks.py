@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -14,14 +14,16 @@ from typing import Any
 import torch
 
 from ..metrics.diagnose import watch
+from ..metrics.scores import PairScores
 from ..models.stacked import is_stacked, save_as_one
 from ..runs.atomic import as_run_folder_error, atomic_folder
 from ..runs.directory import RunDirectory
 from ..runs.display import Phase, Reporter
 from ..runs.metrics_log import MetricsLog
-from ..train.loop import Wishes
+from ..train.loop import Side, Wishes
 from ..train.state import Progress, write_checkpoint
 from .observer import Observer
+from .pairs import PairRecorder
 from .planning import Plan
 from .policy import Policy
 
@@ -61,6 +63,7 @@ class RunHooks:
 
     directory: RunDirectory
     log: MetricsLog
+    pairs: PairRecorder
     reporter: Reporter
     stop: Stop
     policy: Policy
@@ -87,6 +90,10 @@ class RunHooks:
                 if finding.code not in self._seen:
                     self._seen.add(finding.code)
                     self.reporter.finding(finding.as_dict())
+
+    def scored(self, step: int, side: Side, pairs: Sequence[PairScores], grad_norm: float | None = None) -> None:
+        """Keep what single pairs scored."""
+        self.pairs.add(step, side, pairs, grad_norm)
 
     def stepping(self, step: int) -> None:
         """Nothing is shown; the observer is told."""
@@ -115,6 +122,7 @@ class RunHooks:
     def save(self, progress: Progress) -> None:
         """A checkpoint, complete or absent; older ones beyond ``keep_last`` go."""
         self._close_bar()
+        self.pairs.flush()
         target = self.directory.checkpoint(progress.step)
         with as_run_folder_error(target), atomic_folder(target) as folder:
             write_checkpoint(folder, progress, self.policy.parameters, self.optimizer, self.identity, self.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..runs.tables import COLUMNS, EVAL_COLUMNS, Column, columns_with, write_csv
 from ..train.loop import peak_memory
 from .data import RunData
 from .hooks import save_adapter
+from .pairs import PairResults
 from .planning import Plan
 from .policy import Policy
 
@@ -57,22 +59,27 @@ def end_record(directory: RunDirectory, status: str, seconds: float) -> None:
     end_session(directory.run_json, status=status, seconds=seconds)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What training gave: the logged rows, what single pairs say, and the seconds of this start of the run."""
+
+    history: Sequence[Row]
+    pairs: PairResults
+    identity: Mapping[str, object]
+    seconds: float
+
+
 def write_results(
-    directory: RunDirectory,
-    config: Config,
-    data: RunData,
-    policy: Policy,
-    plan: Plan,
-    history: Sequence[Row],
-    identity: Mapping[str, object],
-    seconds: float,
+    directory: RunDirectory, config: Config, data: RunData, policy: Policy, plan: Plan, outcome: Outcome
 ) -> tuple[dict[str, Any], Verdict]:
     """Model, tables, curves and card; the summary comes last, because it is what makes a run finished."""
+    history = outcome.history
     judged = verdict(history, warmup_steps=plan.warmup)
     save_model(policy, directory.root)
     write_csv(directory.metrics_csv, training_rows(history), _columns(COLUMNS, history, ""))
     write_eval_csv(directory.eval_csv, held_out_rows(history), _columns(EVAL_COLUMNS, history, "eval_"))
     write_log_history(directory.log_history_json, history)
+    outcome.pairs.write(directory, config)
     title = f"{Path(policy.source.path).name}, {plan.card['name']}"
     draw_curves(directory.curves_png, history, title=title, subtitle=_subtitle(plan, data), health=judged.sentence)
     atomic_write(directory.model_card, model_card(_card(directory, config, data, policy, plan, history, judged)))
@@ -81,10 +88,11 @@ def write_results(
         history=history,
         verdict=judged.as_dict(),
         objective=plan.card,
-        fingerprint=identity,
+        pairs=outcome.pairs.summary(),
+        fingerprint=outcome.identity,
         data=data.counts(),
         versions=versions(),
-        seconds=seconds + seconds_before(directory.run_json),
+        seconds=outcome.seconds + seconds_before(directory.run_json),
         peak_memory_bytes=peak_memory(policy.scorer.device),
     )
     write_summary(directory.summary_json, summary)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch.optim import Optimizer
 
 from ..config import Config, load_config
 from ..errors import ConfigError, Interrupted, PreftuneError, RunFolderError
 from ..objectives import objective_schemas
 from ..runs.directory import RunDirectory
 from ..runs.display import QuietReporter, Reporter
-from ..runs.metrics_log import MetricsLog
+from ..runs.metrics_log import MetricsLog, held_out_rows
 from ..train.optim import build_optimizer
 from ..train.state import (
     Progress,
@@ -28,7 +31,8 @@ from ..train.state import (
 from .fitting import fit_of, optimizer_choice
 from .hooks import RunHooks, stop_signals
 from .observer import Beginning, Observer
-from .outputs import begin_record, end_record, write_results
+from .outputs import Outcome, begin_record, end_record, write_results
+from .pairs import PairRecorder, pair_results, score_training_pairs
 from .planning import card_lines
 from .policy import token_budget
 from .prepare import Prepared, prepare, show_plan
@@ -130,6 +134,41 @@ def _already_done(directory: RunDirectory, reporter: Reporter) -> RunResult:
     return RunResult(0, summary, directory.root)
 
 
+@dataclass(frozen=True)
+class Ready:
+    """Everything that exists before the first step: the reference is resolved, and a checkpoint has been read."""
+
+    prepared: Prepared
+    referee: Referee
+    identity: dict[str, object]
+    settings: dict[str, Any]
+    optimizer: Optimizer
+    progress: Progress
+    resumed_from: int | None
+
+
+def _ready(prepared: Prepared, directory: RunDirectory, reporter: Reporter) -> Ready:
+    """Resolve the reference, then make the optimiser, then read the checkpoint; nothing is written yet."""
+    config, data, policy = prepared.config, prepared.data, prepared.policy
+    checkpoint = _checkpoint(config, directory, reporter)
+    settings = {"token_budget": token_budget(config, policy), **stored_settings(checkpoint)}
+    template = data.template.fingerprint()
+    own_reference = config.reference.path is None and prepared.given.reference is None
+    if checkpoint is not None and own_reference:  # before hours of work on another reference
+        now = {**fingerprint(config, policy, template, policy.start), **data.fingerprint()}
+        compare_identity(stored_identity(checkpoint), now, checkpoint)
+    referee = prepared.referee([*data.train, *data.held_out], int(settings["token_budget"]), reporter)
+    reporter.note(f"reference: {referee.description}")
+    identity = {**fingerprint(config, policy, template, referee.identity), **data.fingerprint()}
+    optimizer = build_optimizer(policy.parameters, optimizer_choice(config))
+    progress = Progress()
+    if checkpoint is not None:
+        progress = read_checkpoint(checkpoint, policy.parameters, optimizer, identity)
+        reporter.note(f"going on from step {progress.step} ({checkpoint})")
+    resumed_from = None if checkpoint is None else progress.step
+    return Ready(prepared, referee, identity, settings, optimizer, progress, resumed_from)
+
+
 def _run(
     prepared: Prepared,
     directory: RunDirectory,
@@ -139,62 +178,63 @@ def _run(
     started: float,
 ) -> tuple[RunResult, Referee]:
     config, data, policy = prepared.config, prepared.data, prepared.policy
-    checkpoint = _checkpoint(config, directory, reporter)
-    settings = {"token_budget": token_budget(config, policy), **stored_settings(checkpoint)}
-    budget = int(settings["token_budget"])
-    template = data.template.fingerprint()
-    own_reference = config.reference.path is None and prepared.given.reference is None
-    if checkpoint is not None and own_reference:  # before hours of work on another reference
-        now = {**fingerprint(config, policy, template, policy.start), **data.fingerprint()}
-        compare_identity(stored_identity(checkpoint), now, checkpoint)
-    referee = prepared.referee([*data.train, *data.held_out], budget, reporter)
-    reporter.note(f"reference: {referee.description}")
-    identity = {
-        **fingerprint(config, policy, template, referee.identity),
-        **data.fingerprint(),
-    }
-    optimizer = build_optimizer(policy.parameters, optimizer_choice(config))
-    progress = Progress()
-    if checkpoint is not None:
-        progress = read_checkpoint(checkpoint, policy.parameters, optimizer, identity)
-        reporter.note(f"going on from step {progress.step} ({checkpoint})")
-    resumed_from = None if checkpoint is None else progress.step
+    ready = _ready(prepared, directory, reporter)
     # Nothing is written before this line: whatever is refused above leaves the folder as it was.
     directory.claim(config.model_dump(mode="json"), resume=config.train.resume, complete=with_defaults)
-    begin_record(directory, config, data, policy, identity, command, resumed_from)
-    with MetricsLog(directory.metrics_jsonl, resume_step=resumed_from) as log, stop_signals() as stop:
-        hooks = RunHooks(
-            directory=directory,
-            log=log,
-            reporter=reporter,
-            stop=stop,
-            policy=policy,
-            optimizer=optimizer,
-            identity=identity,
-            settings=settings,
-            plan=prepared.plan,
-            keep_last=config.train.keep_last,
-            held_out=len(data.held_out),
-            observer=observer,
-        )
-        fit = fit_of(prepared, referee, budget, optimizer, hooks)
+    begin_record(directory, config, data, policy, ready.identity, command, ready.resumed_from)
+    with _hooks(ready, directory, reporter, observer) as hooks:
         try:
-            with reporter.training(prepared.plan.steps, progress.step):
-                observer.begins(Beginning(progress.step, prepared.plan.steps, fit.sampler, optimizer, tuple(log.rows)))
-                fit.run(progress)
-                observer.ended()
+            _train(ready, hooks)
         except PreftuneError as error:
             status = "interrupted" if isinstance(error, Interrupted) else "failed"
             end_record(directory, status, time.perf_counter() - started)
             raise
-        history = list(log.rows)
-    seconds = time.perf_counter() - started
-    summary, judged = write_results(directory, config, data, policy, prepared.plan, history, identity, seconds)
-    end_record(directory, "finished", seconds)
+    history = list(hooks.log.rows)
+    pairs = pair_results(prepared.objective, data, hooks.pairs, starts_at_reference=ready.referee.is_start_model)
+    outcome = Outcome(history, pairs, ready.identity, time.perf_counter() - started)
+    summary, judged = write_results(directory, config, data, policy, prepared.plan, outcome)
+    end_record(directory, "finished", outcome.seconds)
     for finding in judged.findings:
         reporter.finding(finding.as_dict())
     _show_results(directory, summary, reporter)
-    return RunResult(0, summary, directory.root, history), referee
+    return RunResult(0, summary, directory.root, history), ready.referee
+
+
+@contextmanager
+def _hooks(ready: Ready, directory: RunDirectory, reporter: Reporter, observer: Observer) -> Iterator[RunHooks]:
+    """The logs of the run, open, and everything else that the loop calls."""
+    prepared = ready.prepared
+    with ExitStack() as stack:
+        log = stack.enter_context(MetricsLog(directory.metrics_jsonl, resume_step=ready.resumed_from))
+        evaluated = frozenset(int(row["step"]) for row in held_out_rows(log.rows))
+        opened = PairRecorder.opened(directory, prepared.data, ready.resumed_from, evaluated)
+        yield RunHooks(
+            directory=directory,
+            log=log,
+            pairs=stack.enter_context(opened),
+            reporter=reporter,
+            stop=stack.enter_context(stop_signals()),
+            policy=prepared.policy,
+            optimizer=ready.optimizer,
+            identity=ready.identity,
+            settings=ready.settings,
+            plan=prepared.plan,
+            keep_last=prepared.config.train.keep_last,
+            held_out=len(prepared.data.held_out),
+            observer=observer,
+        )
+
+
+def _train(ready: Ready, hooks: RunHooks) -> None:
+    prepared, progress, reporter = ready.prepared, ready.progress, hooks.reporter
+    fit = fit_of(prepared, ready.referee, int(ready.settings["token_budget"]), ready.optimizer, hooks)
+    with reporter.training(prepared.plan.steps, progress.step):
+        rows = tuple(hooks.log.rows)
+        hooks.observer.begins(Beginning(progress.step, prepared.plan.steps, fit.sampler, ready.optimizer, rows))
+        fit.run(progress)
+        hooks.observer.ended()
+    if prepared.config.eval.train_pairs:
+        score_training_pairs(fit, progress.step, hooks.pairs, reporter)
 
 
 def _show_results(directory: RunDirectory, summary: dict[str, Any], reporter: Reporter) -> None:

@@ -74,6 +74,18 @@ class RunDirectory:
         return self.run_dir / "metrics.jsonl"
 
     @property
+    def pairs_jsonl(self) -> Path:
+        return self.run_dir / "pairs.jsonl"
+
+    @property
+    def pairs_parquet(self) -> Path:
+        return self.metrics_dir / "pairs.parquet"
+
+    @property
+    def pairs_csv(self) -> Path:
+        return self.metrics_dir / "pairs.csv"
+
+    @property
     def config_yaml(self) -> Path:
         """The config file as the user wrote it."""
         return self.run_dir / "config.yaml"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..errors import RunFolderError
-from .atomic import as_run_folder_error, atomic_write, to_json
+from .atomic import to_json
+from .json_lines import JsonLines, complete_lines
 
 Row = dict[str, int | float]
 
@@ -26,30 +26,18 @@ class MetricsLog:
     def __init__(self, path: Path, *, resume_step: int | None) -> None:
         self.path = path
         kept = [] if resume_step is None else [row for row in read_history(path) if row["step"] <= resume_step]
-        atomic_write(path, "".join(_line(row) for row in kept))
+        self._file = JsonLines(path, (_line(row) for row in kept))
         self.rows: list[Row] = kept
-        with as_run_folder_error(path):
-            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)
 
     def append(self, row: Mapping[str, int | float]) -> None:
         """Log one row. ``step`` is a whole number; every value a finite plain number, else ValueError."""
         checked = _checked(row)
-        blob = _line(checked).encode("utf-8")
-        start = os.fstat(self._handle).st_size
-        with as_run_folder_error(self.path):
-            try:
-                written = os.write(self._handle, blob)
-                if written < len(blob):
-                    raise OSError(28, "No space left on device")
-                os.fsync(self._handle)
-            except OSError:
-                os.ftruncate(self._handle, start)
-                raise
+        self._file.append(_line(checked))
         self.rows.append(checked)
 
     def close(self) -> None:
         """Close the file; appending is over."""
-        os.close(self._handle)
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -66,9 +54,7 @@ def read_history(path: Path) -> list[Row]:
     A last line without its end was being written when the run was killed and is left out. Raises RunFolderError on
     any other line that is not a row.
     """
-    with as_run_folder_error(path):
-        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-    return [_parsed(line, path, number) for number, line in enumerate(lines, 1)]
+    return [_parsed(line, path, number) for number, line in enumerate(complete_lines(path), 1)]
 
 
 def training_rows(history: Sequence[Mapping[str, int | float]]) -> list[Mapping[str, int | float]]:

@@ -25,6 +25,7 @@ def build_summary(
     history: Sequence[Row],
     verdict: Mapping[str, Any],
     objective: Mapping[str, Any],
+    pairs: Mapping[str, Any],
     fingerprint: Mapping[str, Any],
     data: Mapping[str, Any],
     versions: Mapping[str, Any],
@@ -34,8 +35,9 @@ def build_summary(
     """The summary as plain data.
 
     ``history`` are the logged rows, ``seconds`` the time of the whole command, summed over resumes. ``verdict`` is
-    ``metrics.diagnose.Verdict.as_dict()``; ``objective`` its name, parameters, formula and source; ``fingerprint``
-    identifies the reference; ``data`` holds counts (pairs for training and held-out, dropped rows).
+    ``metrics.diagnose.Verdict.as_dict()``; ``objective`` its name, parameters, formula and source; ``pairs`` what
+    single pairs say (held-out reports, suspected labels); ``fingerprint`` identifies the reference; ``data`` holds
+    counts (pairs for training and held-out, dropped rows).
     """
     train, held_out = training_rows(history), held_out_rows(history)
     return {
@@ -47,6 +49,7 @@ def build_summary(
         "held_out_accuracy": _accuracy(held_out),
         "train": _metrics(train, ""),
         "held_out": _metrics(held_out, "eval_"),
+        "pairs": dict(pairs),
         "objective": dict(objective),
         "fingerprint": dict(fingerprint),
         "data": dict(data),

@@ -48,8 +48,24 @@ COLUMNS: tuple[Column, ...] = (
         f"{_PAIRS} of logps/chosen less the reference's: a signed sign of drift on the data's own text, without beta. "
         "Negative where chosen answers became less likely. It is not the KL divergence on the model's own samples.",
     ),
+    Column(
+        "log_ratio_per_token/chosen",
+        "nats/token",
+        f"{_PAIRS} of (logps/chosen - the reference's) / tokens of the answer: comparable between models and data.",
+    ),
+    Column(
+        "log_ratio_per_token/rejected",
+        "nats/token",
+        f"{_PAIRS} of (logps/rejected - the reference's) / tokens of the answer.",
+    ),
     Column("learning_rate", "1", "Learning rate of this update."),
     Column("grad_norm", "1", "L2 norm of the gradient of this update over all trained weights, before clipping."),
+    Column(
+        "weights_changed",
+        "fraction",
+        "Share of a sample of the trained weights whose value this update changed; far below 1 where steps are "
+        "smaller than the number format can hold.",
+    ),
     Column("num_tokens", "tokens", "Tokens that the trained model has read so far, prompts included, padding not."),
     Column("num_pairs", "pairs", "Preference pairs trained on so far."),
     Column("tokens_per_second", "tokens/s", "num_tokens gained since the last row over the seconds that it took."),
@@ -74,6 +90,8 @@ EVAL_COLUMNS: tuple[Column, ...] = (
     Column("eval_logps/chosen", "nats", f"{_HELD_OUT}, of the log-probability of the whole chosen answer."),
     Column("eval_logps/rejected", "nats", f"{_HELD_OUT}, of the log-probability of the whole rejected answer."),
     Column("eval_kl_div", "nats", f"{_HELD_OUT}, of eval_logps/chosen less the reference's."),
+    Column("eval_log_ratio_per_token/chosen", "nats/token", f"{_HELD_OUT}, as in training."),
+    Column("eval_log_ratio_per_token/rejected", "nats/token", f"{_HELD_OUT}, as in training."),
     Column("eval_num_pairs", "pairs", "Held-out pairs evaluated."),
     Column("eval_seconds", "s", "Time of this evaluation."),
 )

@@ -58,6 +58,11 @@ class EncodedGroup:
         return tuple(_hash(self.prompt, c) for c in self.completions)
 
     @property
+    def key(self) -> str:
+        """Row and content: what two groups share they score alike."""
+        return f"{self.origin}#{self.pair_id}"
+
+    @property
     def longest(self) -> int:
         """Tokens of the prompt and its longest completion."""
         return len(self.prompt) + max(len(c.ids) for c in self.completions)

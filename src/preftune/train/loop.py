@@ -7,21 +7,33 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from ..errors import Interrupted, InvariantError
 from ..metrics.meter import Meter
 from ..metrics.records import with_margin
+from ..metrics.scores import PairScores
 from ..tokens.encode import EncodedGroup
 from ..tokens.sampler import Sampler
 from .evaluation import evaluation
+from .movement import WeightSample
 from .optim import Schedule, set_rate
 from .state import Progress
 from .step import Method, measure, train_step
 
 Row = dict[str, float | int]
+Side = Literal["train", "held_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One update: its learning rate, the norm of its gradient, and the weights before it."""
+
+    rate: float
+    grad_norm: float
+    weights: WeightSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,9 @@ class Hooks(Protocol):
 
     def row(self, row: Mapping[str, float | int]) -> None:
         """A training row (``step``, ``loss``, ...) or a held-out row (``step``, ``eval_loss``, ...)."""
+
+    def scored(self, step: int, side: Side, pairs: Sequence[PairScores], grad_norm: float | None = None) -> None:
+        """What single pairs scored: those of update ``step`` before it, with its gradient norm; or held-out ones."""
 
     def stepping(self, step: int) -> None:
         """The step after ``step`` others begins."""
@@ -94,17 +109,17 @@ class Fit:
             self._evaluate_if_due(progress.step)
             while progress.step < self.schedule.total:
                 self.hooks.stepping(progress.step)
-                rate, norm = self._step(progress)
+                update = self._step(progress)
                 wishes = self.hooks.stepped(progress.step)
                 if self._logs(progress.step) or wishes.log:
-                    self._log(progress, rate, norm)
+                    self._log(progress, update)
                 if self._due(self.save_every, progress.step) or wishes.save:
                     self.hooks.save(progress)
                     saved = progress.step
                 evaluated = self._evaluate_if_due(progress.step, wished=wishes.evaluate)
                 self._stop_if_asked()
                 if self.hooks.finish_requested():
-                    self._finish_here(progress, rate, norm, evaluated)
+                    self._finish_here(progress, update, evaluated)
                     break
         except Interrupted:
             if progress.step > saved:
@@ -116,10 +131,10 @@ class Fit:
         if self.hooks.stop_requested():
             raise Interrupted("interrupted; the state is saved and the same command goes on from it")
 
-    def _finish_here(self, progress: Progress, rate: float, norm: float, evaluated: bool) -> None:
+    def _finish_here(self, progress: Progress, update: Update, evaluated: bool) -> None:
         """What the last step would have logged and measured."""
         if progress.window_steps:
-            self._log(progress, rate, norm)
+            self._log(progress, update)
         if not evaluated:
             self._evaluate_if_due(progress.step, wished=True)
 
@@ -131,10 +146,10 @@ class Fit:
 
     def _first_row(self) -> None:
         """Step 0: the loss before any update, in eval mode; it must be the objective's own constant."""
-        meter = measure(self._groups(0), self.method)
-        if meter is None:
+        measured = measure(self._groups(0), self.method)
+        if measured is None:
             return
-        means = with_margin(meter.means())
+        means = with_margin(measured.meter.means())
         constant = self.method.objective.step_zero
         if self.starts_at_reference and constant is not None:
             groups = self._groups(0)
@@ -144,14 +159,14 @@ class Fit:
     def _groups(self, step: int) -> list[EncodedGroup]:
         return [self.train[i] for i in self.sampler.step(step)]
 
-    def _step(self, progress: Progress) -> tuple[float, float]:
-        """One update; returns its learning rate and the norm of its gradient."""
+    def _step(self, progress: Progress) -> Update:
         started = time.perf_counter()
         groups, rate = self._groups(progress.step), self.schedule.rate(progress.step)
         torch.manual_seed(step_seed(self.seed, progress.step))
         set_rate(self.optimizer, rate)
-        meter, norm = train_step(groups, self.method, self.optimizer)
-        seconds = time.perf_counter() - started
+        weights = WeightSample(self.method.parameters)
+        measured, norm = train_step(groups, self.method, self.optimizer)
+        meter, seconds = measured.meter, time.perf_counter() - started
         progress.step += 1
         progress.tokens += meter.tokens
         progress.pairs += meter.pairs
@@ -159,16 +174,18 @@ class Fit:
         progress.window_seconds += seconds
         progress.window_steps += 1
         progress.window.merge(meter)
-        return rate, norm
+        self.hooks.scored(progress.step, "train", measured.pairs, norm)
+        return Update(rate, norm, weights)
 
-    def _log(self, progress: Progress, rate: float, norm: float) -> None:
+    def _log(self, progress: Progress, update: Update) -> None:
         window, seconds = progress.window, max(progress.window_seconds, 1e-9)
         row: Row = {
             "step": progress.step,
             "epoch": self.sampler.epoch_after(progress.step),
             **with_margin(window.means()),
-            "learning_rate": rate,
-            "grad_norm": norm,
+            "learning_rate": update.rate,
+            "grad_norm": update.grad_norm,
+            "weights_changed": update.weights.changed(),
             "num_tokens": progress.tokens,
             "num_pairs": progress.pairs,
             "tokens_per_second": window.tokens / seconds,
@@ -184,9 +201,11 @@ class Fit:
         due = wished or step in (0, self.schedule.total) or self._due(self.eval_every, step)
         if not self.held_out or not due or step in self.evaluated:
             return step in self.evaluated
-        values = evaluation(self.held_out, self.method, proceed=self._eval_proceeds)
-        if values is None:
+        found = evaluation(self.held_out, self.method, proceed=self._eval_proceeds)
+        if found is None:
             raise Interrupted("interrupted during evaluation; the state is saved and the same command goes on from it")
+        values, pairs = found
+        self.hooks.scored(step, "held_out", pairs)  # before the row, whose presence says that all is stored
         self.hooks.row({"step": step, "epoch": self.sampler.epoch_after(step), **values})
         return True
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ..errors import NonFiniteError
 from ..logprobs.reference import Reference, evaluating
 from ..logprobs.scorer import CompletionScorer
-from ..metrics.meter import Meter
+from ..logprobs.types import PairLogprobs
+from ..metrics.scores import Measured, pair_scores
 from ..objectives.bound import BoundObjective
 from ..tokens.encode import EncodedGroup
 from ..tokens.layouts import LAYOUTS
@@ -62,31 +63,31 @@ class Scored:
     tokens: int
 
 
-def train_step(groups: Groups, method: Method, optimizer: torch.optim.Optimizer) -> tuple[Meter, float]:
+def train_step(groups: Groups, method: Method, optimizer: torch.optim.Optimizer) -> tuple[Measured, float]:
     """One update on the mean loss of the step's pairs, exact under any cut into micro-batches.
 
-    Returns the step's sums and the gradient norm before clipping.
+    Returns what the step's pairs scored before the update, and the gradient norm before clipping.
 
     Raises:
         NonFiniteError: a loss or the gradient is NaN or infinite; nothing was updated.
     """
-    meter = Meter()
+    measured = Measured()
     optimizer.zero_grad(set_to_none=True)
     if method.objective.couples_step:
-        _coupled_backward(groups, method, meter)
+        _coupled_backward(groups, method, measured)
     else:
         for micro in method.micro_batches(groups):
-            losses = _losses(_score(micro, method), method, meter)
+            losses = _losses(_score(micro, method), method, measured)
             (losses.sum() / len(groups)).backward()
     norm = float(nn.utils.clip_grad_norm_(method.parameters, method.max_grad_norm or math.inf))
     if not math.isfinite(norm):
         optimizer.zero_grad(set_to_none=True)
         raise NonFiniteError(f"the gradient of this step is {norm}; nothing was updated. Pairs: {_named(groups)}")
     optimizer.step()
-    return meter, norm
+    return measured, norm
 
 
-def _coupled_backward(groups: Groups, method: Method, meter: Meter) -> None:
+def _coupled_backward(groups: Groups, method: Method, measured: Measured) -> None:
     """Backward of a loss that looks at the whole step: first d(loss)/d(log-prob) of every answer, then the model.
 
     The dropout of both passes is the same, because each micro-batch starts from its own seed.
@@ -95,7 +96,7 @@ def _coupled_backward(groups: Groups, method: Method, meter: Meter) -> None:
     with torch.no_grad():
         scored = _joined([_seeded_score(micro, method, seed + i) for i, micro in enumerate(batches, 1)])
     leaves = [value.detach().requires_grad_() for value in scored.policy.values]
-    losses = _losses(replace(scored, policy=scored.policy.with_values(leaves)), method, meter)
+    losses = _losses(replace(scored, policy=scored.policy.with_values(leaves)), method, measured)
     slopes = torch.autograd.grad(losses.sum() / len(groups), leaves)
     done = 0
     for i, micro in enumerate(batches, 1):
@@ -113,21 +114,22 @@ def _seeded_score(micro: Groups, method: Method, seed: int) -> Scored:
 
 
 @torch.no_grad()
-def measure(groups: Groups, method: Method, *, proceed: Callable[[int], bool] = lambda _: True) -> Meter | None:
-    """The sums of some groups without gradient, in eval mode; None where ``proceed(pairs done)`` says to stop."""
-    meter, scored = Meter(), []
+def measure(groups: Groups, method: Method, *, proceed: Callable[[int], bool] = lambda _: True) -> Measured | None:
+    """What some groups score without gradient, in eval mode; None where ``proceed(pairs done)`` says to stop."""
+    measured = Measured()
+    scored: list[Scored] = []
     with evaluating(method.scorer):
         for micro in method.micro_batches(groups):
             part = _score(micro, method)
             if method.objective.couples_step:
                 scored.append(part)
             else:
-                _losses(part, method, meter)
+                _losses(part, method, measured)
             if not proceed(len(micro)):
                 return None
     if scored:
-        _losses(_joined(scored), method, meter)
-    return meter
+        _losses(_joined(scored), method, measured)
+    return measured
 
 
 def _score(micro: Groups, method: Method) -> Scored:
@@ -149,8 +151,8 @@ def _joined(parts: Sequence[Scored]) -> Scored:
     )
 
 
-def _losses(scored: Scored, method: Method, meter: Meter) -> Tensor:
-    """Weighted loss of each pair; its values go into the meter."""
+def _losses(scored: Scored, method: Method, measured: Measured) -> Tensor:
+    """Weighted loss of each pair; what was measured goes into the sums, and for pairs into the list."""
     groups, policy = scored.groups, scored.policy
     reference = policy if scored.reference is None else scored.reference
     margins = method.margins(groups)
@@ -161,11 +163,13 @@ def _losses(scored: Scored, method: Method, meter: Meter) -> Tensor:
         bad = [g for g, finite in zip(groups, losses.isfinite().tolist(), strict=True) if not finite]
         raise NonFiniteError(f"the loss of these pairs is not finite; nothing was updated: {_named(bad)}")
     values = KINDS[method.objective.data].values(policy, scored.reference, losses, method.objective)
-    measured = {**values, **extras}
-    broken = [name for name, value in measured.items() if not bool(value.isfinite().all())]
+    everything = {**values, **extras}
+    broken = [name for name, value in everything.items() if not bool(value.isfinite().all())]
     if broken:
         raise NonFiniteError(f"{', '.join(broken)} is not finite; nothing was updated. Pairs: {_named(groups)}")
-    meter.add(measured, scored.tokens)
+    measured.meter.add(everything, scored.tokens)
+    if isinstance(policy, PairLogprobs):
+        measured.pairs += pair_scores([g.key for g in groups], values, scored.reference)
     return losses
 
 
