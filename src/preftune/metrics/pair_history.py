@@ -66,7 +66,8 @@ class PairHistory:
         steps = np.full(self.size, -1)
         for step, rows in zip(self._steps, self._rows, strict=True):
             steps[rows[:, 0].astype(int)] = step
-        return steps[self._same]
+        found: Ints = steps[self._same]
+        return found
 
     def margins(self, after: int = 0) -> tuple[Ints, Ints, Floats]:
         """Times that each pair was seen after step ``after``, how often its margin was negative, and its mean."""
@@ -82,7 +83,8 @@ class PairHistory:
         return seen[self._same], negative[self._same], mean[self._same]
 
     def _by_number(self, chunks: Iterable[Floats]) -> Floats:
-        found = np.full((self.size, len(FIELDS)), np.nan)
+        table = np.full((self.size, len(FIELDS)), np.nan)
         for rows in chunks:
-            found[rows[:, 0].astype(int)] = rows[:, 1:]
-        return found[self._same]
+            table[rows[:, 0].astype(int)] = rows[:, 1:]
+        found: Floats = table[self._same]
+        return found
