@@ -6,8 +6,10 @@ import math
 from random import Random
 
 import pytest
+import torch
 
 from preftune.metrics.held_out import Case, calibration, correlation, held_out_report
+from preftune.metrics.pairs import accuracy
 
 
 def case(margin, chosen=10, rejected=10, **more):
@@ -99,3 +101,9 @@ def test_the_order_of_the_pairs_changes_no_bit():
     ]  # fmt: skip
     shuffled = rng.sample(cases, len(cases))
     assert held_out_report(cases) == held_out_report(shuffled)
+
+
+def test_margins_within_the_rounding_of_equal_models_are_ties():
+    margins = torch.tensor([7e-7, -2e-6, 0.0, 1e-4, -1e-4])
+    assert accuracy(margins).tolist() == [0.5, 0.5, 0.5, 1.0, 0.0]
+    assert held_out_report([case(margin) for margin in margins.tolist()])["accuracy"] == 0.5

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from ..intervals import wilson_interval
 
+TIE = 1e-5
+"""Margins (reward, nats) up to this size are ties: equal models differ so much by the rounding of fp32 log-probs, which
+depends on what else lies in a batch."""
 BINS = 10
 """Equal bins of confidence, from one half to one."""
 LENGTH_RATIO = 1.5
@@ -168,7 +171,7 @@ def _categories(cases: Sequence[Case]) -> set[str]:
 
 
 def _right(difference: float) -> float:
-    return 0.5 if difference == 0 else float(difference > 0)
+    return 0.5 if abs(difference) <= TIE else float(difference > 0)
 
 
 def _sigmoid(value: float) -> float:

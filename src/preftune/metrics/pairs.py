@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..logprobs.types import PairLogprobs
+from .held_out import TIE
 
 Values = dict[str, Float[Tensor, " pairs"]]
 
@@ -42,5 +43,5 @@ def pair_values(
 
 
 def accuracy(margin: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """1 where the margin is positive, one half where it is zero, else 0."""
-    return (margin.sign() + 1) / 2
+    """1 where the margin is positive, one half where it is a tie (within ``TIE`` of zero), else 0."""
+    return (margin.where(margin.abs() > TIE, 0.0).sign() + 1) / 2

@@ -85,7 +85,11 @@ EVAL_COLUMNS: tuple[Column, ...] = (
     Column("eval_loss", "nats", f"{_HELD_OUT}, of the objective (hinge and ipo: no unit)."),
     Column("eval_rewards/chosen", "nats", f"{_HELD_OUT}, of the chosen reward."),
     Column("eval_rewards/rejected", "nats", f"{_HELD_OUT}, of the rejected reward."),
-    Column("eval_rewards/accuracies", "fraction", "Share of the held-out pairs ranked rightly; a tie counts one half."),
+    Column(
+        "eval_rewards/accuracies",
+        "fraction",
+        "Share of the held-out pairs ranked rightly; a tie (margin within 1e-5) counts one half.",
+    ),
     Column("eval_rewards/margins", "nats", f"{_HELD_OUT}, of the chosen reward less the rejected one."),
     Column("eval_logps/chosen", "nats", f"{_HELD_OUT}, of the log-probability of the whole chosen answer."),
     Column("eval_logps/rejected", "nats", f"{_HELD_OUT}, of the log-probability of the whole rejected answer."),
