@@ -1,48 +1,28 @@
 """Train the same model on the same pairs with preftune and with TRL, and compare their numbers step by step.
 
-TRL is needed only here: ``pip install trl==1.16.0 datasets`` next to preftune. What is made equal, what is compared
-and what still differs is in ``benchmarks/README.md``.
+What is made equal, what is compared and what still differs is in ``benchmarks/README.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is on this machine; nothing is asked of the hub
-os.environ.setdefault("TQDM_DISABLE", "1")
+from sides import Mode, Row, Settings, fitting_pairs, make_adapter, preftune_config, trl_trainer, write_pairs
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from trl import __version__ as trl_version
 
-from preftune.config import load_config
-from preftune.data import PreferencePair, load_pairs
 from preftune.data.embedded import embedded_preferences
 from preftune.models.embedded import embedded_model_folder
-from preftune.models.lora import add_lora
-from preftune.objectives import objective_schemas
 from preftune.recipe import train
-from preftune.tokens.chat import build_template
-from preftune.tokens.encode import encode_pairs
+from preftune.tokens.encode import EncodedGroup
 
-try:
-    from datasets import Dataset
-    from peft import PeftModel
-    from trl import DPOConfig, DPOTrainer
-    from trl import __version__ as trl_version
-except ModuleNotFoundError as missing:
-    sys.exit(f"{missing.name} is not installed. This script compares with TRL: pip install trl==1.16.0 datasets")
-
-Row = Mapping[str, Any]
-Mode = Literal["full", "lora", "adapter"]
 MODES: dict[Mode, str] = {
     "full": "all parameters",
     "lora": "a fresh LoRA adapter on all linear layers",
@@ -60,25 +40,6 @@ COLUMNS = (
     "rewards/margins",
 )
 PAIRS = "pairs with other tokens"
-RANK, ALPHA = 16, 32
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What both tools are given."""
-
-    model: Path
-    pairs: Path
-    steps: int
-    pairs_per_step: int
-    learning_rate: float
-    schedule: str
-    warmup: int
-    max_length: int
-    beta: float
-    seed: int
-    ours: tuple[str, ...]
-    """Further ``key=value`` of preftune's config: what should not change the numbers, such as the layout."""
 
 
 def main() -> int:
@@ -116,13 +77,14 @@ def _arguments() -> argparse.Namespace:
 def _compare_all(arguments: argparse.Namespace, work: Path) -> Iterator[tuple[str, dict[str, float]]]:
     model = Path(arguments.model) if arguments.model else embedded_model_folder()
     tokenizer = AutoTokenizer.from_pretrained(model)
-    pairs, tokens = fitting_pairs(
+    pairs, groups = fitting_pairs(
         arguments.data or str(embedded_preferences()),
         tokenizer,
         arguments.steps * arguments.pairs_per_step,
         arguments.max_length,
     )
-    _write_pairs(pairs, work / "pairs.jsonl")
+    write_pairs(pairs, work / "pairs.jsonl")
+    tokens = [_token_ids(group) for group in groups]
     source = pairs[0].origin.file
     print(f"preftune and TRL {trl_version}, torch {torch.__version__}, fp32; {len(pairs)} pairs of {source}")
     for mode in arguments.modes or ["full"]:
@@ -156,137 +118,31 @@ def _compare(
     return {PAIRS: float(differing)} | {name: max(step[name] for step in apart) for name in COLUMNS}
 
 
-def fitting_pairs(
-    source: str, tokenizer: PreTrainedTokenizerBase, count: int, max_length: int
-) -> tuple[list[PreferencePair], list[Row]]:
-    """The first ``count`` pairs that fit into ``max_length`` uncut, and their token ids.
-
-    What the tools do differently on purpose is left out: TRL cuts the end of the whole, preftune the start of the
-    prompt; in an answer of several turns TRL scores the user's too.
-    """
-    pairs = load_pairs(source).pairs
-    encoded, _ = encode_pairs(pairs, build_template(tokenizer), max_length=max_length, truncation="drop")
-    groups = [g for g in encoded if all(c.scored.all() for c in g.completions)]
-    if len(groups) < count:
-        sys.exit(f"{source}: {len(groups)} pairs can be compared; --steps and --pairs-per-step ask for {count}")
-    by_origin = {pair.origin: pair for pair in pairs}
-    tokens: list[Row] = [
-        {
-            "prompt_ids": g.prompt.tolist(),
-            "chosen_ids": g.completions[0].ids.tolist(),
-            "rejected_ids": g.completions[1].ids.tolist(),
-        }
-        for g in groups[:count]
-    ]
-    return [by_origin[g.origin] for g in groups[:count]], tokens
-
-
-def _write_pairs(pairs: Sequence[PreferencePair], path: Path) -> None:
-    """One file in TRL's conversational format, which both tools read."""
-    with path.open("w", encoding="utf-8") as file:
-        for pair in pairs:
-            sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
-            row = {name: [{"role": m.role, "content": m.content} for m in turns] for name, turns in sides.items()}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def make_adapter(settings: Settings, folder: Path, *, zero: bool) -> Path:
-    """The adapter that preftune makes from this seed, as a folder from which TRL starts too.
-
-    ``zero``: its B is zero as in every fresh adapter; else B is random, as if it had been trained before.
-    """
-    model = add_lora(_base(settings), rank=RANK, alpha=ALPHA, dropout=0.0, target="all-linear", seed=settings.seed)
-    if not zero:
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.01)
-    model.save_pretrained(str(folder))
-    return folder
-
-
-def _base(settings: Settings) -> Any:
-    return AutoModelForCausalLM.from_pretrained(settings.model, dtype=torch.float32)
-
-
 def trl_rows(
     settings: Settings, objective: str, adapter: Path | None, tokens: Sequence[Row], folder: Path
 ) -> tuple[list[Row], int]:
     """TRL's training rows, one per step, and how many pairs it has encoded in another way than preftune."""
-    trainer = trl_trainer(settings, objective, adapter, folder)
+    options = {"optim": "adamw_torch", "gradient_checkpointing": False}
+    trainer = trl_trainer(settings, objective, adapter, folder, options)
     differing = _token_differences(tokens, trainer.train_dataset, trainer.processing_class)
     trainer.train()
     return [row for row in trainer.state.log_history if "loss" in row], differing
 
 
-def trl_trainer(settings: Settings, objective: str, adapter: Path | None, folder: Path) -> DPOTrainer:
-    """TRL's trainer with every setting that preftune has too, in the order of the file."""
-    model = _base(settings)
-    if adapter is not None:
-        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
-    rows = [json.loads(line) for line in settings.pairs.read_text(encoding="utf-8").splitlines()]
-    options = DPOConfig(
-        output_dir=str(folder),
-        loss_type=[objective],
-        beta=settings.beta,
-        max_length=settings.max_length,
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.pairs_per_step,
-        gradient_accumulation_steps=1,
-        train_sampling_strategy="sequential",
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
-        warmup_steps=settings.warmup,
-        optim="adamw_torch",
-        adam_beta1=0.9,
-        adam_beta2=0.999,
-        adam_epsilon=1e-8,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        dataloader_pin_memory=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(settings.model)
-    trainer = DPOTrainer(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
-    trainer.remove_callback(PrinterCallback)  # the rows are shown side by side at the end
-    return trainer
-
-
 def preftune_rows(settings: Settings, objective: str, mode: Mode, adapter: Path | None, folder: Path) -> list[Row]:
     """Preftune's training rows, one per step."""
-    config = {
-        "model": {
-            "path": str(settings.model),
-            "dtype": "float32",
-            "device": "cpu",
-            "lora": None if mode == "full" else {"rank": RANK, "alpha": ALPHA, "dropout": 0.0},
-            "adapter": str(adapter) if mode == "adapter" else None,
-        },
-        "data": {"train": str(settings.pairs), "eval_fraction": 0.0, "max_length": settings.max_length},
-        "objective": {"name": objective, "beta": settings.beta},
-        "reference": {"cache_dir": str(folder / "reference")},
-        "train": {
-            "max_steps": settings.steps,
-            "pairs_per_step": settings.pairs_per_step,
-            "shuffle": False,
-            "learning_rate": settings.learning_rate,
-            "schedule": settings.schedule,
-            "warmup": float(settings.warmup),
-            "weight_decay": 0.0,
-            "max_grad_norm": 1.0,
-            "seed": settings.seed,
-            "log_every": 1,
-            "save_every": settings.steps + 1,
-        },
-        "output_dir": str(folder / "run"),
-    }
-    history = train(load_config(config, settings.ours, objectives=objective_schemas())).history
+    history = train(preftune_config(settings, objective, mode, adapter, folder)).history
     return [row for row in history if "loss" in row and row["step"] > 0]
+
+
+def _token_ids(group: EncodedGroup) -> Row:
+    """A pair's tokens under TRL's names."""
+    chosen, rejected = group.completions
+    return {
+        "prompt_ids": group.prompt.tolist(),
+        "chosen_ids": chosen.ids.tolist(),
+        "rejected_ids": rejected.ids.tolist(),
+    }
 
 
 def _token_differences(ours: Sequence[Row], theirs: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> int:

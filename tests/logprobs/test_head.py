@@ -34,7 +34,9 @@ def run(function, inputs, trained):
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("trained", ["h", "hw", "hwb", "w"])
 @pytest.mark.parametrize("chunk", [1, 4, 100])
-def test_chunked_head_equals_the_plain_one(inputs, transform, trained, chunk):
+@pytest.mark.parametrize("kept_rows", [0, 5, 100])
+def test_chunked_head_equals_the_plain_one(inputs, transform, trained, chunk, kept_rows, monkeypatch):
+    monkeypatch.setattr("preftune.logprobs.head.KEPT_BYTES", kept_rows * 17 * 8)
     ours = run(lambda *a: token_logprobs(*a, transform, chunk)[0], inputs, trained)
     theirs = run(lambda *a: plain(*a, transform), inputs, trained)
     for a, b in zip(ours, theirs, strict=True):
@@ -71,3 +73,31 @@ def test_the_token_statistic_is_the_log_of_the_summed_squared_probabilities(inpu
     torch.testing.assert_close(ours, expected)
     _, module = module_logprobs(hidden, head, targets, LogitTransform(), chunk, statistics=True)
     torch.testing.assert_close(module, expected)
+
+
+@pytest.mark.parametrize("trained", ["h", "hwb"])
+def test_a_bf16_matrix_is_widened_in_blocks_without_a_difference(inputs, trained, monkeypatch):
+    hidden, weight, bias, targets = inputs
+    narrow = (hidden.float(), weight.bfloat16(), bias.bfloat16(), targets)
+    whole = run(lambda *a: token_logprobs(*a, TRANSFORMS[3])[0], narrow, trained)
+    monkeypatch.setattr("preftune.logprobs.head._BLOCK", 5)
+    blocks = run(lambda *a: token_logprobs(*a, TRANSFORMS[3])[0], narrow, trained)
+    for a, b in zip(whole, blocks, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_backward_may_be_asked_twice(inputs):
+    hidden, weight, _, targets = inputs
+    leaf, matrix = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+    total = token_logprobs(leaf, matrix, None, targets, LogitTransform(cap=2.0))[0].sum()
+    first, second = (torch.autograd.grad(total, (leaf, matrix), retain_graph=True) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_logits_far_apart_give_finite_log_probs_and_gradients():
+    hidden = torch.tensor([[300.0], [-300.0]], requires_grad=True)
+    weight = torch.tensor([[1.0], [0.0], [-1.0]], requires_grad=True)
+    out = token_logprobs(hidden, weight, None, torch.tensor([2, 2]), LogitTransform())[0]
+    torch.testing.assert_close(out.detach(), torch.tensor([-600.0, 0.0]))
+    out.sum().backward()
+    torch.testing.assert_close(hidden.grad, torch.tensor([[-2.0], [0.0]]))

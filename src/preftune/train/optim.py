@@ -68,7 +68,8 @@ def build_optimizer(
     filled: list[dict[str, Any]] = [group for group in groups if group["params"]]
     match choice.name:
         case "adamw":
-            return torch.optim.AdamW(filled, lr=0.0, betas=choice.betas, eps=choice.epsilon)
+            # Fused: one pass over each parameter instead of eight, and no second copy of it in between.
+            return torch.optim.AdamW(filled, lr=0.0, betas=choice.betas, eps=choice.epsilon, fused=True)
         case "rmsprop":
             return torch.optim.RMSprop(filled, lr=0.0, eps=choice.epsilon)
         case "sgd":
@@ -119,7 +120,5 @@ def restore_optimizer(
     for key, value in tensors.items():
         name, _, entry = key.rpartition("|")
         parameter = parameters[name]
-        if value.ndim:
-            optimizer.state[parameter][entry] = value.to(parameter.device)
-        else:
-            optimizer.state[parameter][entry] = value if counts_in_tensors else value.item()
+        counter = value.ndim == 0 and not counts_in_tensors
+        optimizer.state[parameter][entry] = value.item() if counter else value.to(parameter.device)
