@@ -36,8 +36,7 @@ class Case:
 
 
 HH, EN, ZH = (
-    str(DATA / name)
-    for name in ("hh_harmless/pairs.jsonl.gz", "llamafactory:dpo_en_demo", "llamafactory:dpo_zh_demo")
+    str(DATA / name) for name in ("hh_harmless/pairs.jsonl.gz", "llamafactory:dpo_en_demo", "llamafactory:dpo_zh_demo")
 )
 CASES = {
     "hh-full": Case(HH, 512, 4),
@@ -150,14 +149,15 @@ class Racer:
     """A process that trains one step each time it is asked. The first step, which warms up, is done at once."""
 
     def __init__(self, contest: Contest) -> None:
-        self._log = Path(f"{contest.folder}.log").open("w+", encoding="utf-8")
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("paced.py")), json.dumps(asdict(contest))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
+        self._log = Path(f"{contest.folder}.log")
+        with self._log.open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("paced.py")), json.dumps(asdict(contest))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self.warm_up = self._read()
 
     def step(self) -> Step:
@@ -168,12 +168,10 @@ class Racer:
     def _read(self) -> Step:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
-            self._log.seek(0)
-            sys.exit(f"a process has died:\n{self._log.read()[-3000:]}")
+            sys.exit(f"a process has died:\n{self._log.read_text(encoding='utf-8')[-3000:]}")
         return Step(**json.loads(line))
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.communicate()
-        self._log.close()

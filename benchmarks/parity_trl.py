@@ -12,9 +12,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sides import Mode, Row, Settings, fitting_pairs, make_adapter, preftune_config, trl_trainer, write_pairs
-
 import torch
+from sides import Mode, Row, Settings, fitting_pairs, make_adapter, preftune_config, trl_trainer, write_pairs
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import __version__ as trl_version
 

@@ -146,9 +146,7 @@ def trl_trainer(
         **options,
     )
     tokenizer = AutoTokenizer.from_pretrained(settings.model)
-    trainer = DPOTrainer(
-        model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
-    )
+    trainer = DPOTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)  # the rows are shown side by side at the end
     return trainer
 

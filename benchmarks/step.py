@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from cases import CASES, Prepared, Racer, prepare, racing
-from paced import Contest, Step, cpu_seconds
-
 import torch
+from cases import CASES, Prepared, Racer, prepare, racing
+from paced import TRL_OPTIONS, Contest, Step, cpu_seconds
 from transformers import AutoConfig
 
 from preftune.models.embedded import embedded_model_folder
@@ -62,16 +61,20 @@ def main() -> None:
             result = race(case, _contests(case, arguments))
         lines.append(_parts_line(name, result) if arguments.parts else _line(name, result))
         print(lines[-1], file=sys.stderr)
-    print(f"{arguments.layers} layers, {arguments.steps} steps each, {arguments.threads} threads, {torch.__version__}\n")
+    print(
+        f"{arguments.layers} layers, {arguments.steps} steps each, {arguments.threads} threads, {torch.__version__}\n"
+    )
     print("\n".join(lines))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=["hh-full"], choices=[*CASES], metavar="CASE", help=", ".join(CASES))
+    parser.add_argument(
+        "cases", nargs="*", default=["hh-full"], choices=[*CASES], metavar="CASE", help=", ".join(CASES)
+    )
     parser.add_argument("--layers", type=int, default=30, help="first layers of the model to use")
     parser.add_argument("--steps", type=int, default=6, help="timed steps, after one to warm up")
-    parser.add_argument("--sides", nargs="+", default=["TRL default"], choices=["TRL default", "TRL best"])
+    parser.add_argument("--sides", nargs="+", default=["TRL default"], choices=[*TRL_OPTIONS])
     parser.add_argument("--parts", action="store_true", help="preftune against itself without one part each")
     parser.add_argument("--ours", nargs="*", default=[], metavar="KEY=VALUE", help="more of preftune's config")
     parser.add_argument("--model", default=None, help="model folder (the embedded demo model)")

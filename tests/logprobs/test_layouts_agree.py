@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made import random_group, tiny_llama
+from preftune.logprobs.attention import checkpointing as enable_checkpointing
 from preftune.logprobs.scorer import CompletionScorer
 from preftune.logprobs.verify import model_logprobs
 from preftune.tokens.layouts import LAYOUTS
@@ -44,7 +45,7 @@ def test_gradients_do_not_depend_on_layout_chunk_or_checkpointing(groups, layout
     model = tiny_llama(dtype=torch.float64).train()
     plain = gradients(model, groups, "padded", 10_000)
     if checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        enable_checkpointing(model)
     for name, gradient in gradients(model, groups, layout, 5).items():
         # transformers rounds its norms and rotary angles to fp32 even in a float64 model, hence not 1e-14.
         scale = plain[name].abs().max()

@@ -215,19 +215,22 @@ class _Softmax:
         self._slope = transform.slope(logits) if differentiable else None
         picked = logits.gather(1, self._targets)
         largest = logits.amax(1, keepdim=True)
-        self._powers = logits.sub_(largest).exp_()
+        self._powers: Tensor = logits.sub_(largest).exp_()
         self._total = self._powers.sum(1, keepdim=True)
         self.logprobs = (picked - largest - self._total.log())[:, 0]
 
     def log_sum_sq(self) -> Tensor:
         """``log sum_v p(v)^2`` per row."""
-        return 2 * (torch.linalg.vector_norm(self._powers, dim=1) / self._total[:, 0]).log()
+        norm: Tensor = torch.linalg.vector_norm(self._powers, dim=1)
+        return 2 * (norm / self._total[:, 0]).log()
 
     def gradient_(self) -> Tensor:
         """d logp / d (logits before the transform): (onehot(target) - softmax) times the transform's slope."""
-        gradient = self._powers.div_(-self._total)
-        gradient.scatter_add_(1, self._targets, torch.ones_like(self._total))
-        return gradient if self._slope is None else gradient.mul_(self._slope)
+        gradient = self._powers
+        gradient.div_(-self._total).scatter_add_(1, self._targets, torch.ones_like(self._total))
+        if self._slope is not None:
+            gradient.mul_(self._slope)
+        return gradient
 
 
 def _like(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:

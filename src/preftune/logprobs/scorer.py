@@ -13,7 +13,9 @@ from transformers import PreTrainedModel
 from ..errors import ModelError
 from ..tokens.batch import Segments, TokenBatch
 from .attention import NAME as SEGMENT_ATTENTION
+from .attention import attention, recomputes_otherwise
 from .head import CHUNK, LogitTransform, module_logprobs, token_logprobs
+from .kernels import SDPA, Kernel
 from .types import SequenceLogprobs
 
 
@@ -48,11 +50,18 @@ class CompletionScorer(nn.Module):
         lm = causal_lm(model)
         self.transform = logit_transform(lm)
         self.plain_attention = lm.config._attn_implementation
+        self.kernel: Kernel = SDPA
+        """Attention of packed rows; the self-check may choose a faster one."""
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of the model's matrix products."""
+        return self.autocast or next(self.model.parameters()).dtype
 
     def forward(self, batch: TokenBatch) -> SequenceLogprobs:
         """Log-probabilities (nats, fp32 or wider) of every scored token of the batch."""
@@ -62,6 +71,12 @@ class CompletionScorer(nn.Module):
         tokens, log_sum_sq = self._head(hidden, batch.target_ids)
         return SequenceLogprobs(tokens, batch.target_sequence, batch.num_sequences, log_sum_sq)
 
+    def twin(self, model: nn.Module) -> CompletionScorer:
+        """The same settings for another model."""
+        twin = CompletionScorer(model, chunk=self.chunk, autocast=self.autocast)
+        twin.kernel = self.kernel
+        return twin
+
     def cast(self) -> AbstractContextManager[Any]:
         """Autocast to the compute dtype, where it is narrower than the parameters."""
         if self.autocast is None:
@@ -70,20 +85,21 @@ class CompletionScorer(nn.Module):
 
     def _hidden(self, batch: TokenBatch) -> Tensor:
         lm = causal_lm(self.model)
-        inputs: dict[str, Any] = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
-        segments = isinstance(batch.attention, Segments)
-        wanted = SEGMENT_ATTENTION if segments else self.plain_attention
-        if lm.config._attn_implementation != wanted:
-            lm.set_attn_implementation(wanted)
-        inputs |= (
-            {"preftune_segments": batch.attention}
-            if isinstance(batch.attention, Segments)
-            else {"attention_mask": batch.attention.mask.long()}
-        )
-        decoder: nn.Module = lm.get_decoder()
         # use_cache=False always: with a cache transformers ignores packing.
-        output = decoder(use_cache=False, **inputs)
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        inputs: dict[str, Any] = {"input_ids": batch.input_ids, "use_cache": False}
+        if isinstance(batch.attention, Segments):
+            if recomputes_otherwise(lm):
+                raise ModelError(
+                    "gradient checkpointing of packed rows: switch it on with logprobs.attention.checkpointing"
+                )
+            name = SEGMENT_ATTENTION
+            inputs |= {"position_ids": batch.position_ids, "preftune_segments": self.kernel.on(batch.attention)}
+        else:  # positions count from 0 in every row, which is what models assume
+            name = self.plain_attention
+            inputs["attention_mask"] = batch.attention.mask.long()
+        decoder: nn.Module = lm.get_decoder()
+        with attention(lm, name):
+            return decoder(**inputs).last_hidden_state  # type: ignore[no-any-return]
 
     def _head(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         head = causal_lm(self.model).get_output_embeddings()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..errors import ModelError, NonFiniteError
 from ..tokens.encode import Completion, EncodedGroup
 from ..tokens.layouts import LAYOUTS, Layout
-from .attention import UnsupportedAttention, attention
+from .attention import attention
+from .kernels import SDPA, Kernel, UnsupportedAttention, kernels_for
 from .scorer import CompletionScorer, causal_lm
 from .types import SequenceLogprobs
 
 PREFERRED = ("prefix_shared", "packed", "padded")
 """Layouts from fastest to most general."""
+_PACKABLE = {"full_attention", "sliding_attention"}
+"""Types of layers that see other positions through attention only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class LayoutChoice:
     """The layout that a run uses, why, and the noise measured with it (nats per token, largest)."""
 
     name: str
+    kernel: str
+    """Attention kernel of packed rows."""
     reason: str
     noise: float
 
@@ -35,7 +41,9 @@ class LayoutChoice:
 
 
 def choose_layout(scorer: CompletionScorer, groups: Sequence[EncodedGroup], wanted: str = "auto") -> LayoutChoice:
-    """The first layout that passes the self-check on ``groups`` (two or three real ones, best short).
+    """The first layout and attention kernel that pass the self-check on ``groups`` (two or three short real ones).
+
+    The scorer is left with that kernel.
 
     Raises:
         ModelError: the layout asked for, or every layout, gives other log-probs than the model's own logits.
@@ -50,16 +58,21 @@ def choose_layout(scorer: CompletionScorer, groups: Sequence[EncodedGroup], want
             f"the model's own log-probs of these rows are not finite: {', '.join(str(g.origin) for g in bad)}. Its "
             "weights hold NaN, infinity or numbers too large for the dtype (model.dtype); nothing was updated"
         )
-    for name in names:
+    for name, kernel in _candidates(scorer, names):
+        scorer.kernel = kernel
         noise, fault = _check(scorer, name, groups, truth)
         if fault is None:
-            why = "; ".join(failures) or (
-                "exact on this model" if wanted == "auto" else "as asked; exact on this model"
-            )
-            return LayoutChoice(name, why, noise)
-        failures.append(f"{name}: {fault}")
+            passed = "exact on this model" if wanted == "auto" else "as asked; exact on this model"
+            return LayoutChoice(name, kernel.name, "; ".join(failures) or passed, noise)
+        failures.append(f"{name}{'' if kernel is SDPA else f' with {kernel.name}'}: {fault}")
     remedy = "train.layout: auto picks one that is" if wanted != "auto" else "this architecture cannot be trained"
     raise ModelError(f"no exact layout for {type(causal_lm(scorer.model)).__name__} ({'; '.join(failures)}); {remedy}")
+
+
+def _candidates(scorer: CompletionScorer, names: Sequence[str]) -> Iterator[tuple[str, Kernel]]:
+    """Layouts in their order, packed ones with every kernel of this device before the next layout."""
+    kernels = kernels_for(scorer.device, scorer.compute_dtype)
+    return ((name, kernel) for name in names for kernel in (kernels if name != "padded" else [SDPA]))
 
 
 @torch.no_grad()
@@ -88,10 +101,12 @@ def _check(
     scorer: CompletionScorer, name: str, groups: Sequence[EncodedGroup], truth: Tensor
 ) -> tuple[float, str | None]:
     """Largest difference per token to the model's own logits, and what is wrong if anything is."""
+    if name != "padded" and (fault := _cannot_pack(causal_lm(scorer.model))):
+        return 0.0, fault
     try:
         ours = scorer(LAYOUTS[name](groups))
         moved = 0.0 if name == "padded" else _leak(scorer, LAYOUTS[name], groups, ours)
-    except (UnsupportedAttention, TypeError, ValueError, RuntimeError) as error:
+    except (UnsupportedAttention, ImportError, TypeError, ValueError, RuntimeError) as error:
         return 0.0, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     noise = float((ours.tokens - truth).abs().max())
     if not noise <= tolerance(scorer):
@@ -99,6 +114,14 @@ def _check(
     if moved > (0.0 if scorer.device.type == "cpu" else tolerance(scorer)):
         return noise, f"one answer moves another's log-prob by {moved:.1e} nats"
     return noise, None
+
+
+def _cannot_pack(model: PreTrainedModel) -> str | None:
+    """What in the architecture lets neighbours in a row meet outside the attention that we bring, if anything does."""
+    types = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - _PACKABLE
+    if types:
+        return f"the model has layers of type {', '.join(sorted(types))}"
+    return None if model._supports_attention_backend else "the model's attention cannot be exchanged"
 
 
 def _leak(scorer: CompletionScorer, layout: Layout, groups: Sequence[EncodedGroup], before: SequenceLogprobs) -> float:
@@ -114,5 +137,4 @@ def _leak(scorer: CompletionScorer, layout: Layout, groups: Sequence[EncodedGrou
 
 def tolerance(scorer: CompletionScorer) -> float:
     """Rounding allowed per token (nats) in the compute dtype."""
-    dtype = scorer.autocast or next(scorer.model.parameters()).dtype
-    return {torch.float64: 1e-9, torch.float32: 2e-3}.get(dtype, 0.25)
+    return {torch.float64: 1e-9, torch.float32: 2e-3}.get(scorer.compute_dtype, 0.25)

@@ -121,7 +121,6 @@ def save_model(policy: Policy, root: Path) -> None:
         else:
             model = causal_lm(policy.scorer.model)
             _with_dropout(model.config.get_text_config(), policy.dropout)
-            model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
             model.save_pretrained(str(folder))
             _with_dropout(model.config.get_text_config(), dict.fromkeys(policy.dropout, 0.0))
         policy.tokenizer.save_pretrained(str(folder))

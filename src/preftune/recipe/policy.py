@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
+from ..logprobs.attention import checkpointing
 from ..logprobs.scorer import CompletionScorer, causal_lm
 from ..logprobs.verify import LayoutChoice, choose_layout
 from ..models.load import Precision, pick_device, pick_precision, refuse_misfit, trainable
@@ -70,8 +71,8 @@ def load_policy(
     model = start.model
     for parameter in trainable(model).values():
         parameter.data = parameter.data.to(precision.trained)
-    if section.gradient_checkpointing:
-        causal_lm(model).activation_checkpointing_enable({"use_reentrant": False})
+    if section.gradient_checkpointing or causal_lm(model).is_activation_checkpointing:
+        checkpointing(causal_lm(model))
     if section.quantization is None:  # bitsandbytes has put its weights where they belong
         model.to(device)
     model.train()

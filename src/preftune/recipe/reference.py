@@ -27,7 +27,7 @@ from ..tokens.encode import EncodedGroup
 from .policy import Policy
 from .start import Source, adapter_hash
 
-LOGPROB_CODE = 1
+LOGPROB_CODE = 2
 """Raised when a change of the log-prob code changes its results, so that older caches are not used."""
 
 
@@ -85,7 +85,7 @@ def build_reference(
         how = f"{name}, the adapter switched off at each step"
         return _at_hand(AdapterOff(policy.scorer), identity, True, how)
     if section.kind == "frozen":
-        scorer = other[0] if other else _copy(policy.scorer)
+        scorer = other[0] if other else policy.scorer.twin(copy.deepcopy(policy.scorer.model))
         return _at_hand(Frozen(scorer), identity, other is None, f"{name}, as a second model in memory")
     table = _table(config, policy, identity, choice)
     source = Frozen(other[0]) if other else Current(policy.scorer)
@@ -117,10 +117,6 @@ def _fresh_adapter_off(policy: Policy) -> Reference | None:
 def no_reference(policy: Policy) -> Referee:
     """For an objective without a reference: none is computed, and the start weights still identify the run."""
     return Referee(None, policy.start, True, "none; the objective needs no reference", lambda _: None)
-
-
-def _copy(scorer: CompletionScorer) -> CompletionScorer:
-    return CompletionScorer(copy.deepcopy(scorer.model), autocast=scorer.autocast)
 
 
 def _other_model(
@@ -155,7 +151,7 @@ def _scorer_like(policy: Policy, model: nn.Module, what: str) -> CompletionScore
     mine, theirs = (causal_lm(m).config.get_text_config().vocab_size for m in (policy.scorer.model, model))
     if mine != theirs:
         raise ModelError(f"{what} has a vocabulary of {theirs} tokens, the policy one of {mine}")
-    return CompletionScorer(model.to(policy.scorer.device), autocast=policy.scorer.autocast)
+    return policy.scorer.twin(model.to(policy.scorer.device))
 
 
 def _table(config: Config, policy: Policy, identity: Mapping[str, object], choice: LayoutChoice) -> LogprobTable:
@@ -164,6 +160,7 @@ def _table(config: Config, policy: Policy, identity: Mapping[str, object], choic
         **identity,
         "dtype": policy.precision.name,
         "layout": choice.name,
+        "attention": choice.kernel,
         "device": policy.scorer.device.type,
         "torch": torch.__version__,
         "code": LOGPROB_CODE,

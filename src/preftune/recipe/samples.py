@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from ..assess.generate import greedy_answer
-from ..logprobs.attention import attention
 from ..logprobs.reference import evaluating
-from ..logprobs.scorer import causal_lm
 from ..runs.display import Reporter
 from .data import RunData
 from .policy import Policy
@@ -18,7 +16,7 @@ def show_before_and_after(data: RunData, policy: Policy, reporter: Reporter) -> 
     model = policy.scorer.model
     group = min(data.held_out, key=lambda g: (len(g.prompt), g.pair_id))
     prompt = group.prompt.tolist()
-    with evaluating(model), attention(causal_lm(model), policy.scorer.plain_attention):
+    with evaluating(model):
         with model.disable_adapter():  # type: ignore[operator]
             before = greedy_answer(model, policy.tokenizer, prompt)
         after = greedy_answer(model, policy.tokenizer, prompt)

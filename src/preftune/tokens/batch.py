@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Int
@@ -29,6 +30,12 @@ class Span:
     start: int
     fork: int
     ends: tuple[int, ...]
+
+    @property
+    def pieces(self) -> tuple[int, ...]:
+        """Tokens of the prompt with the first branch, then of each further branch that has any."""
+        others = (end - start for start, end in pairwise(self.ends))
+        return (self.ends[0] - self.start, *(size for size in others if size))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,10 +115,12 @@ def restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
     """Put back what ``optimizer_tensors`` returned."""
-    # torch keeps its step counter as a tensor on the CPU, bitsandbytes as a number.
+    # The step counter: a tensor where the parameter is (fused), on the CPU (RMSprop), or a number (bitsandbytes).
     counts_in_tensors = isinstance(optimizer, torch.optim.AdamW | torch.optim.RMSprop)
     for key, value in tensors.items():
         name, _, entry = key.rpartition("|")
         parameter = parameters[name]
-        counter = value.ndim == 0 and not counts_in_tensors
-        optimizer.state[parameter][entry] = value.item() if counter else value.to(parameter.device)
+        if value.ndim or isinstance(optimizer, torch.optim.AdamW):
+            optimizer.state[parameter][entry] = value.to(parameter.device)
+        else:
+            optimizer.state[parameter][entry] = value if counts_in_tensors else value.item()
