@@ -109,8 +109,8 @@ def _model_lines(policy: Policy, choice: LayoutChoice) -> tuple[str, ...]:
         f"model: {policy.source.path}",
         f"  {policy.size / 1e6:,.0f} M parameters, {trained / 1e6:,.2f} M trained ({what}); "
         f"compute {policy.precision.name} on {policy.scorer.device}",
-        f"layout: {choice.name}, attention {choice.kernel} ({choice.reason}; {choice.noise:.0e} nats per token from the "
-        "model's own logits)",
+        f"layout: {choice.name}, attention {choice.kernel} ({choice.reason}; {choice.noise:.0e} nats per token from "
+        "the model's own logits)",
     )
 
 
