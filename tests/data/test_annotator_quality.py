@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import HERE, said, turns
+from data_helpers import HERE, said, turns, write_lines
 
 from preftune.data import Ballot, VotedPair
-from preftune.data.annotators import Agreement, Tally, agreement, dawid_skene, decide, leave_one_out
+from preftune.data.annotators import Tally, agreement, dawid_skene, decide, leave_one_out
+from preftune.data.checks import CheckOptions, check
+from preftune.data.checks.parts import Draft
+from preftune.data.checks.votes import vote_drafts
 from preftune.errors import DataError
 
 CHOICES = ("first", "tie", "second")
@@ -26,9 +31,14 @@ def votes(seed: int, skill: dict[str, float], items: int = 400) -> tuple[list[st
     ]
 
 
-def named(found: Agreement | None) -> dict[str, str]:
+def drafts(ballots: Iterable[Iterable[Ballot]]) -> dict[str, Draft]:
+    found = agreement(ballots)
     assert found is not None
-    return {finding.name: finding.severity for finding in found.findings}
+    return {draft.name: draft for draft in vote_drafts(found)}
+
+
+def named(ballots: Iterable[Iterable[Ballot]]) -> dict[str, str]:
+    return {name: draft.severity for name, draft in drafts(ballots).items()}
 
 
 def test_leave_one_out_compares_with_the_majority_of_the_others() -> None:
@@ -42,29 +52,28 @@ def test_leave_one_out_compares_with_the_majority_of_the_others() -> None:
 
 def test_a_careless_annotator_is_named() -> None:
     _, ballots = votes(0, {**dict.fromkeys(NAMES[:4], 0.9), "eve": 0.55})
-    found = agreement(ballots)
-    assert named(found)["annotator_quality"] == "warning"
-    assert found is not None
-    (finding,) = (f for f in found.findings if f.name == "annotator_quality")
-    assert finding.message.startswith("1 of 5 annotators agree with the others less")
-    assert [one["annotator"] for one in finding.details["annotators"]] == ["eve"]
+    found = drafts(ballots)["annotator_quality"]
+    assert found.severity == "warning"
+    assert found.message.startswith("1 of 5 annotators agree with the majority less than the others do")
+    assert [one["annotator"] for one in found.details["annotators"]] == ["eve"]
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_careful_annotators_are_not_accused(seed: int) -> None:
     _, ballots = votes(seed, dict.fromkeys(NAMES[:3], 0.97))
-    assert "annotator_quality" not in named(agreement(ballots))
+    assert "annotator_quality" not in named(ballots)
 
 
 @pytest.mark.parametrize(("skill", "severity"), [(0.95, None), (0.75, "warning"), (0.5, "warning"), (0.935, "info")])
 def test_low_agreement_is_found(skill: float, severity: str | None) -> None:
     """Two who are right with probability p agree with p^2 + (1 - p)^2; alpha is twice that less 1."""
     _, ballots = votes(1, dict.fromkeys(NAMES[:3], skill), 4000)
-    assert named(agreement(ballots)).get("annotator_agreement") == severity
+    assert named(ballots).get("annotator_agreement") == severity
     found = agreement(ballots)
     assert found is not None
     expected = 2 * (skill**2 + (1 - skill) ** 2) - 1
-    assert found.statistics["alpha_nominal"]["value"] == pytest.approx(expected, abs=0.03)
+    assert found.alpha_nominal is not None
+    assert found.alpha_nominal.value == pytest.approx(expected, abs=0.03)
 
 
 def test_dawid_skene_finds_truth_and_error_rates_of_made_votes() -> None:
@@ -102,21 +111,18 @@ def test_one_round_of_dawid_skene_by_hand() -> None:
 
 def test_position_bias_needs_a_known_order_to_be_a_warning() -> None:
     first = [[Ballot("x", "first")]] * 80 + [[Ballot("x", "second")]] * 20
-    assert named(agreement(first)) == {"position_bias": "info"}
+    assert named(first) == {"position_bias": "info"}
     shown = [[Ballot("x", one.choice, "first")] for (one,) in first]
-    found = agreement(shown)
-    assert named(found) == {"position_bias": "warning"}
-    assert found is not None
-    assert "the answer shown first wins 80.0% of 100 decisive votes" in found.findings[0].message
+    assert named(shown) == {"position_bias": "warning"}
+    assert "the answer shown first wins 80 % of 100 decisive votes" in drafts(shown)["position_bias"].message
 
 
 def test_winners_that_change_with_the_order_are_found() -> None:
     steady = [Ballot("x", "first", "first"), Ballot("x", "first", "second")]
     turned = [Ballot("x", "first", "first"), Ballot("x", "second", "second")]
-    found = agreement([steady] * 60 + [turned] * 40)
-    assert found is not None
-    assert "40 of 100 winners change with the order" in found.findings[0].message
-    assert agreement([steady] * 95 + [turned] * 5).findings == ()  # type: ignore[union-attr]
+    found = drafts([steady] * 60 + [turned] * 40)["position_bias"]
+    assert "40 of 100 winners change with the order" in found.message
+    assert named([steady] * 95 + [turned] * 5) == {}
 
 
 def voted(*choices: int, weight: float = 1.0) -> VotedPair:
@@ -147,3 +153,25 @@ def test_dawid_skene_weighs_votes_by_who_gave_them() -> None:
 def test_no_votes_say_nothing() -> None:
     assert agreement([]) is None
     assert agreement([()]) is None
+
+
+def test_a_check_of_pandalm_tells_of_all_votes_and_warns_of_none(shared_data: Path) -> None:
+    """Also of the 60 rows whose texts give no pair."""
+    report = check(shared_data / "pandalm", CheckOptions(slow=False))
+    found = report.statistics["agreement"]
+    assert (found["items"], found["votes"], found["annotators"]) == (999, 2997, 3)
+    assert round(found["alpha_nominal"]["value"], 3) == 0.864
+    assert not {"annotator_agreement", "annotator_quality", "position_bias"} & {f.name for f in report.findings}
+
+
+def test_a_check_of_noisy_votes_warns(tmp_path: Path) -> None:
+    _, ballots = votes(5, {"ann": 0.6, "ben": 0.6, "cem": 0.6}, 200)
+    rows = [
+        {"prompt": f"q{n}", "response1": "yes", "response2": "no", "votes": {b.annotator: b.choice for b in one}}
+        for n, one in enumerate(ballots)
+    ]
+    report = check(write_lines(tmp_path / "v.jsonl", rows), CheckOptions(slow=False))
+    found = report.named("annotator_agreement")
+    assert found is not None
+    assert (found.code, found.severity, found.rows) == ("P027", "warning", ())
+    assert "near chance" in found.message

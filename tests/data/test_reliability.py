@@ -68,7 +68,7 @@ def test_pandalm_gives_the_published_kappas_and_alpha(shared_data: Path) -> None
     assert (len(read.items), read.bad_rows) == (999, ())
     found = agreement(read.items)
     assert found is not None
-    statistics = found.statistics
+    statistics = found.to_json()
     # The README of PandaLM prints .85, .88 and .86.
     assert [round(pair["kappa"], 3) for pair in statistics["cohen"]] == [0.852, 0.879, 0.862]
     assert [pair["items"] for pair in statistics["cohen"]] == [999] * 3
@@ -77,7 +77,6 @@ def test_pandalm_gives_the_published_kappas_and_alpha(shared_data: Path) -> None
     assert round(statistics["alpha_ordinal"]["value"], 3) == 0.877
     assert round(statistics["unanimous"], 3) == 0.880
     assert statistics["choices"] == {"first": 1255, "tie": 326, "second": 1416}
-    assert [finding.name for finding in found.findings] == []
 
 
 @pytest.mark.parametrize(("scale", "alpha"), [("nominal", 0.743), ("ordinal", 0.815)])

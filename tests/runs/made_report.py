@@ -89,7 +89,10 @@ def made_statistics() -> dict[str, Any]:
                     "agreement": None,
                 },
             ],
-            "position": {"listed_first": share, "shown_first": None, "judged_in_both_orders": 10, "flipped": 1},
+            "listed_first": share,
+            "shown_first": None,
+            "judged_in_both_orders": 10,
+            "flipped": 1,
         },
     }
 
@@ -123,11 +126,12 @@ def made_rows() -> list[dict[str, Any]]:
             "row": row,
             "category": rng.choice(["math", "qa", None]),
             "flags": [code for code in ("P002", "P004") if rng.random() < 0.2],
-            "chosen_length": rng.randint(1, 2000),
-            "rejected_length": rng.randint(1, 2000) if row % 10 else None,
+            "lengths": {"chosen": rng.randint(1, 2000), "rejected": rng.randint(1, 2000) if row % 10 else None},
             "prompt": HOSTILE if row == 3 else f"question {row}",
-            "chosen": f"The sky is blue today. {HOSTILE if row == 3 else row}",
-            "rejected": f"The sky is green today. {row}",
+            "answers": {
+                "chosen": f"The sky is blue today. {HOSTILE if row == 3 else row}",
+                "rejected": f"The sky is green today. {row}",
+            },
         }
         for row in range(1, 121)
     ]

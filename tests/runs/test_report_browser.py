@@ -110,17 +110,17 @@ def test_the_verdict_comes_first_and_links_unfold_findings(check: Opened) -> Non
 
 
 def test_a_click_on_a_heading_sorts(check: Opened) -> None:
-    button = check.page.locator("#pairs-table th[data-key=chosen_length] button")
-    values = sorted(row["chosen_length"] for row in made_rows())
+    button = check.page.locator("#pairs-table th[data-key='chosen length'] button")
+    values = sorted(row["lengths"]["chosen"] for row in made_rows())
     button.click()
     assert check.first_cells(4) == [f"{value:,}" for value in values[:-6:-1]]
     assert check.page.locator("th[aria-sort=descending]").count() == 1
     button.click()
     assert check.first_cells(4) == [f"{value:,}" for value in values[:5]]
-    rejected = check.page.locator("#pairs-table th[data-key=rejected_length] button")
+    rejected = check.page.locator("#pairs-table th[data-key='rejected length'] button")
     rejected.click()
     rejected.click()
-    known = sorted(row["rejected_length"] for row in made_rows() if row["rejected_length"] is not None)
+    known = sorted(row["lengths"]["rejected"] for row in made_rows() if row["lengths"]["rejected"] is not None)
     assert check.first_cells(5, 3) == [f"{value:,}" for value in known[:3]], "empty values stay at the end"
 
 

@@ -48,6 +48,9 @@ def check(
     json_out: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the report with every row; - for the screen.")
     ] = None,
+    html_out: Annotated[
+        Path | None, typer.Option("--html", metavar="OUT", help="Write the report as a page with charts and texts.")
+    ] = None,
     fail_on: Annotated[
         str, typer.Option(metavar="CODE,...", help="Further checks, by code or name, that make the exit code 1.")
     ] = "",
@@ -55,6 +58,7 @@ def check(
     """Find faults in preference data: exit code 0 where they are fit, 1 with errors, 2 where they cannot be read."""
     from ..data.checks import CheckOptions, checks_named
     from ..data.checks.categories import parse_target
+    from .check_html import write_page
 
     fatal = {one.code for one in checks_named(fail_on.split(","))}
     options = CheckOptions(
@@ -70,14 +74,17 @@ def check(
         slow=not quick,
         pii=pii,
     )
-    outputs = [path for path in (json_out,) if path is not None and path != _STDOUT]
-    for path in outputs:
+    named = {"all rows": json_out, "page": html_out}
+    outputs = {what: path for what, path in named.items() if path is not None and path != _STDOUT}
+    for path in outputs.values():
         if path.is_dir():
             raise ConfigError(f"{path}: is a folder: name a file to write")
     report = _checked(data, options)
     failed = report.verdict == "unfit" or any(finding.code in fatal for finding in report.findings)
     if json_out is not None:
         _write_json(json_out, report)
+    if html_out is not None:
+        write_page(html_out, data, options, report)
     if json_out != _STDOUT:
         from .check_terminal import print_report
 

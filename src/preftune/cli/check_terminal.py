@@ -27,6 +27,7 @@ _VERDICTS = {
     "unfit": ("NOT fit for training as it is", "bold red"),
 }
 _EXAMPLES, _LINES = 2, 2
+_KAPPAS = 6
 
 _CROPPED = "dim"
 """Style of lines that end where the screen does: excerpts of the data."""
@@ -35,7 +36,9 @@ Line = tuple[int, str, str]
 """Indent, text, style."""
 
 
-def print_report(report: CheckReport, stream: TextIO, *, failed: bool, written: Sequence[Path] = ()) -> None:
+def print_report(
+    report: CheckReport, stream: TextIO, *, failed: bool, written: Mapping[str, Path] | None = None
+) -> None:
     """Print it as wide as the terminal, at most 100 columns; colours only on a terminal."""
     from rich.console import Console
 
@@ -65,7 +68,7 @@ def _print(console: Console, stream: TextIO, line: Line) -> None:
     console.print(Padding(line_text, (0, 0, 0, indent), expand=False))
 
 
-def report_lines(report: CheckReport, *, failed: bool, written: Sequence[Path] = ()) -> Iterator[Line]:
+def report_lines(report: CheckReport, *, failed: bool, written: Mapping[str, Path] | None = None) -> Iterator[Line]:
     """All lines of the report."""
     names = _short_names(report)
     for severity in _HEADINGS:
@@ -79,8 +82,8 @@ def report_lines(report: CheckReport, *, failed: bool, written: Sequence[Path] =
     yield from _not_run(report)
     yield 0, "", ""
     yield from _verdict(report, failed)
-    for path in written:
-        yield 0, f"all rows: {path}", ""
+    for what, path in (written or {}).items():
+        yield 0, f"{what}: {path}", ""
 
 
 def _finding_lines(finding: Finding, names: Mapping[str, str], *, brief: bool) -> Iterator[Line]:
@@ -114,6 +117,9 @@ def _numbers(report: CheckReport) -> Iterator[Line]:
         yield 0, f"mean length in characters: {lengths}", ""
     if bias := figures.get("length_bias"):
         yield 0, _bias(bias, figures.get("style")), ""
+    agreement = figures.get("agreement")
+    if agreement and agreement["annotators"] > 1:
+        yield from _agreement(agreement)
 
 
 def _bias(bias: Mapping[str, Any], style: Mapping[str, Any] | None) -> str:
@@ -123,6 +129,22 @@ def _bias(bias: Mapping[str, Any], style: Mapping[str, Any] | None) -> str:
         error = 100 * 1.96 * style["standard_error"]
         text += f"; style alone tells the sides apart in {_percent(style['accuracy'])} (+- {error:.0f} %)"
     return text
+
+
+def _agreement(found: Mapping[str, Any]) -> Iterator[Line]:
+    """Raw agreement beside alpha (either alone misleads), then the kappas."""
+    votes = f"votes: {found['votes']:,} of {found['annotators']:,} annotators on {found['items']:,} items"
+    yield 0, votes + (f", {_percent(found['unanimous'])} unanimous" if found["unanimous"] is not None else ""), ""
+    alpha = found["alpha_nominal"]
+    if alpha:
+        interval = f"95 % interval {alpha['low']:.3f} to {alpha['high']:.3f}"
+        raw = _percent(found["raw"])
+        yield 0, f"agreement: raw {raw}, Krippendorff's alpha {alpha['value']:.3f} ({interval})", ""
+    kappas = [f"{pair['kappa']:.3f}" for pair in found["cohen"] if pair["kappa"] is not None]
+    if kappas:
+        fleiss = f", Fleiss' {found['fleiss']:.3f}" if found["fleiss"] is not None else ""
+        more = " ..." if len(kappas) > _KAPPAS else ""
+        yield 0, f"kappa: Cohen's {', '.join(kappas[:_KAPPAS])}{more}{fleiss}", ""
 
 
 def _not_run(report: CheckReport) -> Iterator[Line]:

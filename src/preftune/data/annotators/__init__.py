@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .aggregate import METHODS, Decided, Method, decide
-from .agreement import Agreement, agreement
+from .agreement import Agreement, WinRate, agreement
 from .quality import AnnotatorQuality, Consensus, dawid_skene, leave_one_out
 from .reading import VotesRead, read_votes
 from .reliability import Estimate, PairAgreement, cohen, fleiss, krippendorff, pairwise, raw_agreement, unanimous
@@ -21,6 +21,7 @@ __all__ = [
     "Tally",
     "VoteTable",
     "VotesRead",
+    "WinRate",
     "agreement",
     "cohen",
     "dawid_skene",

@@ -31,6 +31,7 @@ from .stream import Given, RowStream
 from .style import Style
 from .surface import has_ftfy, surface_checks
 from .tokens import TokenCounts
+from .votes import Votes
 
 Progress = Callable[[int], None]
 """Is told how many more rows are done."""
@@ -44,12 +45,13 @@ def check(source: SourceList, options: CheckOptions | None = None, progress: Pro
     """
     options = options or CheckOptions()
     stream = RowStream(source, options)
-    parts, refused, not_run = _parts(options)
+    parts, refused, votes, not_run = _parts(options)
     places = Places()
     flags: dict[int, str] = {}
     for given in stream.first_pass():
         refused.rows_read += 1 + len(given.others)
         _refuse(given, refused)
+        votes.add_ballots(given.ballots)
         for record in given.records:
             seen = Seen(len(places), record, given.category, joined_roles=given.joined_roles)
             places.add(seen)
@@ -84,10 +86,10 @@ def _refuse(given: Given, refused: Refused) -> None:
         refused.add_tie(BadRow(given.origin, why, "tie"), given.ties)
 
 
-def _parts(options: CheckOptions) -> tuple[list[Part], Refused, dict[str, str]]:
+def _parts(options: CheckOptions) -> tuple[list[Part], Refused, Votes, dict[str, str]]:
     """What is to be done, and which checks are not made, each with the reason."""
     tokens = TokenCounts(options.tokenizer, options.max_length) if options.tokenizer else None
-    refused = Refused()
+    refused, votes = Refused(), Votes()
     parts: list[Part] = [tokens] if tokens else []  # first: others read the counts
     parts += [
         refused,
@@ -100,9 +102,10 @@ def _parts(options: CheckOptions) -> tuple[list[Part], Refused, dict[str, str]]:
         *answer_checks(),
         Benchmarks(options.benchmarks),
         Categories(options.category_target, options.category_field),
+        votes,
     ]
     not_run = _optional(options, parts)
-    return parts, refused, not_run
+    return parts, refused, votes, not_run
 
 
 def _optional(options: CheckOptions, parts: list[Part]) -> dict[str, str]:

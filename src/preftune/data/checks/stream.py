@@ -10,15 +10,15 @@ from itertools import pairwise
 
 from ...errors import DataError
 from ..formats import Format, View, convert, format_named, pairs_view
-from ..formats.base import Row
+from ..formats.base import Row, RowFault
 from ..formats.hh import is_transcript, turns_of_transcript
 from ..formats.messages import ROLE_NAMES
 from ..formats.views import Made
-from ..formats.votes import VOTES
+from ..formats.votes import VOTES, ballots_of
 from ..gather import gathered
 from ..ordering import shuffle_key
 from ..reading import format_of
-from ..records import BadRow, BinaryFeedback, Origin
+from ..records import BadRow, Ballot, BinaryFeedback, Origin
 from ..rows import RawRow
 from ..sources import SourceList, resolve
 from .options import CheckOptions
@@ -40,6 +40,8 @@ class Given:
     joined_roles: bool = False
     others: tuple[Origin, ...] = ()
     """Further rows that were gathered into this one."""
+    ballots: tuple[Ballot, ...] = ()
+    """Votes of annotators on this row, also where its texts give no record."""
 
 
 def judged_view(rankings: str) -> View[Judged]:
@@ -113,8 +115,9 @@ class RowStream:
         made, fmt = convert(row.values, row.origin, given_format, self._view)
         if counted:
             self._count(row, fmt)
+        ballots = _ballots(row.values) if fmt is VOTES else ()
         if isinstance(made, BadRow):
-            return Given(row.origin, bad=made, others=row.others)
+            return Given(row.origin, bad=made, others=row.others, ballots=ballots)
         return Given(
             row.origin,
             made.records,
@@ -124,6 +127,7 @@ class RowStream:
             _category(row.values, self._options.category_field),
             has_joined_roles(row.values),
             row.others,
+            ballots,
         )
 
     def _count(self, row: RawRow, fmt: Format | None) -> None:
@@ -131,6 +135,14 @@ class RowStream:
         self.rows_read += len(row.others)
         if fmt:
             self.ignored.update(fmt.ignored(row.values) - {self._options.category_field})
+
+
+def _ballots(values: Row) -> tuple[Ballot, ...]:
+    """The votes of a row; none where they cannot be read, which is then why the row cannot be used."""
+    try:
+        return ballots_of(values)
+    except RowFault:
+        return ()
 
 
 def _category(values: Row, name: str) -> str | None:

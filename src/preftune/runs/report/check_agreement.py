@@ -19,9 +19,9 @@ _NOTE = (
 
 
 def agreement_section(statistics: Json) -> Section | None:
-    """Of ``statistics["agreement"]`` (docs/annotators.md); None where the data hold no votes."""
+    """Of ``statistics["agreement"]`` (docs/annotators.md); None where the data hold no votes of several annotators."""
     found = statistics.get("agreement")
-    if not found:
+    if not found or found["annotators"] < 2:
         return None
     total = sum(found["choices"].values()) or 1
     votes = bars("Votes", {name: count / total for name, count in found["choices"].items()}, note=_position(found))
@@ -45,15 +45,14 @@ def _tiles(found: Json) -> dict[str, str | tuple[str, str]]:
 
 
 def _position(found: Json) -> str | None:
-    position = found["position"]
-    known = position["shown_first"]
-    place = known or position["listed_first"]
+    known = found["shown_first"]
+    place = known or found["listed_first"]
     if not place:
         return None
     note = f"The answer {'shown' if known else 'listed'} first wins {percent(place['share'])} of the decisive votes"
     note += f" (95 %: {percent(place['low'])} to {percent(place['high'])})."
-    if position["judged_in_both_orders"]:
-        note += f" {position['flipped']:,} of {position['judged_in_both_orders']:,} winners change with the order."
+    if found["judged_in_both_orders"]:
+        note += f" {found['flipped']:,} of {found['judged_in_both_orders']:,} winners change with the order."
     return note
 
 

@@ -30,9 +30,9 @@ def check_page(
 ) -> str:
     """The HTML of a report (``CheckReport.to_json()``, docs/checks.md).
 
-    ``rows`` are pairs for the table: ``file``, ``row``, ``category``, ``flags`` (codes), ``chosen_length`` and
-    ``rejected_length`` (characters), and the texts ``prompt``, ``chosen`` and ``rejected``; ``rows_note`` says which
-    pairs these are. ``made`` says by what and when the page was made.
+    ``rows`` are records for the table: ``file``, ``row``, ``category``, ``flags`` (codes), ``prompt``, and by side
+    ``answers`` (texts) and ``lengths`` (characters); ``rows_note`` says which these are. ``made`` says by what and when
+    the page was made.
     """
     statistics, findings = report["statistics"], report["findings"]
     places = Places(statistics.get("files", ()))
@@ -117,25 +117,22 @@ def _example(example: Json, places: Places) -> Markup:
 def _pairs(rows: Sequence[Json], note: str, findings: Sequence[Json], places: Places) -> Section | None:
     if not rows:
         return None
+    sides = list(dict.fromkeys(side for row in rows for side in row["answers"]))
     names = "; ".join(_name(finding) for finding in findings if finding["rows"])
     columns = [
         Column("place", "Row"),
         Column("flags", "Flags", "tags", hint=names),
-        Column("category", "Category"),
-        Column("chosen_length", "Chosen", "number", hint="characters"),
-        Column("rejected_length", "Rejected", "number", hint="characters"),
+        *([Column("category", "Category")] if any(row["category"] for row in rows) else []),
+        *(Column(f"{side} length", side.capitalize(), "number", hint="characters") for side in sides),
         Column("prompt", "Prompt"),
     ]
-    if not any(row.get("category") for row in rows):
-        columns = [column for column in columns if column.key != "category"]
-    details = [
-        Detail("prompt", "Prompt"),
-        Detail("chosen", "Chosen", is_compared=True),
-        Detail("rejected", "Rejected", is_compared=True),
+    details = [Detail("prompt", "Prompt"), *(Detail(side, side.capitalize(), is_compared=True) for side in sides)]
+    shown = [
+        {**row, **row["answers"], **{f"{side} length": n for side, n in row["lengths"].items()}, "place": places(row)}
+        for row in rows
     ]
     caption = f"{note} Click a row for its texts; words that only one answer has are marked.".strip()
-    shown = [{**row, "place": places(row)} for row in rows]
-    return Section("pairs", "Pairs", table("pairs-table", columns, shown, details, caption=caption))
+    return Section("pairs", "Records", table("pairs-table", columns, shown, details, caption=caption))
 
 
 def _about(report: Json) -> Section:
