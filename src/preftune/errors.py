@@ -11,6 +11,7 @@ PreftuneError
 └── RunError              the run itself failed (exit code 1)
     ├── NonFiniteError    a loss or gradient is not finite; nothing was updated
     ├── InvariantError    step 0 does not show the loss that the objective must start from
+    ├── ProcessLost       another process of the run has ended
     └── Interrupted       stopped by Ctrl-C or SIGTERM, state saved (exit code 130)
 """
 
@@ -66,6 +67,10 @@ class NonFiniteError(RunError):
 
 class InvariantError(RunError):
     """At step 0 the loss is not the one that the objective must start from."""
+
+
+class ProcessLost(RunError):  # noqa: N818 - named for what it says
+    """Another process of the run has ended; this one cannot go on alone."""
 
 
 class Interrupted(RunError):  # noqa: N818 - not a fault

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -15,18 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_WARM = (
-    "preftune.recipe",
-    "preftune.cli.main",
-    "preftune.cli.train",
-    "transformers.models.llama.modeling_llama",
-    "peft.tuners.lora",
-)
+from together import FORKED, identities
+
 _SECONDS = 120
 NO_MOUNT = 77
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(list(_WARM))
 
 
 @dataclass(frozen=True)
@@ -72,8 +63,8 @@ def run_child(
     config = folder / f"config-{len(list(folder.glob('config-*')))}.yaml"
     config.write_text(json.dumps(values), encoding="utf-8")
     log = config.with_suffix(".log")
-    child = _context.Process(
-        target=_train, args=(str(config), str(log), os.environ["PREFTUNE_CACHE"], at, file_kilobytes, small_disk)
+    child = FORKED.Process(
+        target=_train, args=(str(config), str(log), os.environ["PREFTUNE_CACHE"], {}, at, file_kilobytes, small_disk)
     )
     child.start()
     child.join(_SECONDS if after is None else after)
@@ -82,6 +73,28 @@ def run_child(
         child.join()
         assert after is not None, f"the child did not end within {_SECONDS} s:\n{_read(log)}"
     return Ended(int(child.exitcode or 0), _read(log))
+
+
+def run_children(values: Mapping[str, Any], folder: Path, *, size: int = 2, at: At | None = None) -> list[Ended]:
+    """``preftune train`` in several processes of one run; ``at`` hits the last of them."""
+    config = folder / f"config-{len(list(folder.glob('config-*.yaml')))}.yaml"
+    config.write_text(json.dumps(values), encoding="utf-8")
+    logs = [config.with_suffix(f".{rank}.log") for rank in range(size)]
+    cache = os.environ["PREFTUNE_CACHE"]
+    children = [
+        FORKED.Process(target=_train, args=(str(config), str(log), cache, identity, at if last else None, None, None))
+        for log, identity, last in zip(logs, identities(size), [False] * (size - 1) + [True], strict=True)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(_SECONDS)
+    alive = [child for child in children if child.is_alive()]
+    for child in alive:
+        child.kill()
+        child.join()
+    assert not alive, "\n".join(f"{log.name}:\n{_read(log)}" for log in logs)
+    return [Ended(int(child.exitcode or 0), _read(log)) for child, log in zip(children, logs, strict=True)]
 
 
 def _mount(disk: SmallDisk) -> bool:
@@ -108,11 +121,17 @@ def _read(log: Path) -> str:
 
 
 def _train(
-    config: str, log: str, cache: str, at: At | None, file_kilobytes: int | None, small_disk: SmallDisk | None
+    config: str,
+    log: str,
+    cache: str,
+    identity: Mapping[str, str],
+    at: At | None,
+    file_kilobytes: int | None,
+    small_disk: SmallDisk | None,
 ) -> None:
     if small_disk is not None and not _mount(small_disk):
         os._exit(NO_MOUNT)
-    os.environ |= {"PREFTUNE_CACHE": cache, "HF_HUB_OFFLINE": "1"}
+    os.environ |= {"PREFTUNE_CACHE": cache, "HF_HUB_OFFLINE": "1", **identity}
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
@@ -236,6 +255,19 @@ def _half_a_row(trigger: _Trigger) -> None:
     log.append = append
 
 
+def _before_optimizer_file(trigger: _Trigger) -> None:
+    """Between the two files of a checkpoint."""
+    state = _state()
+    real = state.save_file
+
+    def save_file(tensors: Any, path: Path) -> None:
+        if path.name == state.OPTIMIZER:
+            trigger()
+        real(tensors, path)
+
+    state.save_file = save_file
+
+
 _PLACES: dict[str, Callable[[_Trigger], None]] = {
     "reference shard written": _after(_cache, "_write_shard"),
     "update made": _after(_optimizer, "step"),
@@ -243,7 +275,7 @@ _PLACES: dict[str, Callable[[_Trigger], None]] = {
     "row half written": _half_a_row,
     "row logged": _after(_hooks_class, "row"),
     "held-out batch done": _before(_hooks_class, "evaluated"),
-    "checkpoint weights written": _before(_state, "optimizer_tensors"),
+    "checkpoint weights written": _before_optimizer_file,
     "checkpoint written, not in place": _before(_atomic, "_put_in_place"),
     "checkpoint in place, old ones not removed": _after(_atomic, "_put_in_place"),
     "model written, curves not": _before(_outputs, "draw_curves"),

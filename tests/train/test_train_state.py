@@ -18,6 +18,7 @@ from preftune.train.state import (
     STATE,
     TRAINED,
     Progress,
+    Snapshot,
     check_checkpoint,
     compare_identity,
     read_checkpoint,
@@ -52,7 +53,7 @@ def checkpoint(tmp_path: Path, parameters: dict[str, nn.Parameter], progress: Pr
     for parameter in parameters.values():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
-    write_checkpoint(tmp_path, progress, parameters, optimizer, IDENTITY, SETTINGS)
+    write_checkpoint(tmp_path, progress, Snapshot.take(parameters, optimizer), IDENTITY, SETTINGS)
     return tmp_path
 
 
@@ -63,7 +64,7 @@ def test_everything_comes_back(checkpoint: Path, parameters: dict[str, nn.Parame
     optimizer = adamw(other)
     assert read_checkpoint(checkpoint, other, optimizer, IDENTITY) == progress
     assert all(torch.equal(other[name], parameters[name]) for name in parameters)
-    assert float(optimizer_tensors(optimizer, other)["a.weight|step"]) == 1.0
+    assert float(dict(optimizer_tensors(optimizer, other))["a.weight|step"]) == 1.0
 
 
 @pytest.mark.parametrize("name", [TRAINED, OPTIMIZER, STATE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import PreftuneError
+from ..errors import PreftuneError, ProcessLost
 from .check import check
 from .demo import demo
 from .objectives import objectives
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except PreftuneError as error:
-        _show(error)
+        if _says_it(error):
+            _show(error)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -87,6 +89,11 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _says_it(error: PreftuneError) -> bool:
+    """Of several processes, which all have the error, the first one says it; each says that it lost another."""
+    return os.environ.get("RANK", "0") == "0" or isinstance(error, ProcessLost)
 
 
 def _show(error: PreftuneError) -> None:

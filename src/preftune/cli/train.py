@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .launch import launch, started_by_launcher
+
 if TYPE_CHECKING:
     from ..runs.display import Reporter
 
@@ -24,8 +26,14 @@ def train(
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop before training.")] = False,
     plain: Plain = False,
+    nproc: Annotated[
+        int, typer.Option("--nproc", min=1, metavar="N", help="Processes on this machine, one for each GPU.")
+    ] = 1,
 ) -> None:
     """Tune a model on preference data as CONFIG says."""
+    if nproc > 1 and not started_by_launcher(nproc):
+        flags = [name for name, given in (("--dry-run", dry_run), ("--plain", plain)) if given]
+        raise typer.Exit(launch(nproc, ["train", *flags, "--nproc", str(nproc), "--", str(config), *(overrides or ())]))
     raise typer.Exit(run(config, overrides or (), dry_run=dry_run, plain=plain))
 
 
@@ -43,14 +51,17 @@ def run(
     """
     from ..config import load_config
     from ..objectives import objective_schemas
+    from ..train.parallel import processes
 
-    checked = load_config(config, overrides, objectives=objective_schemas())
-    from ..recipe import plan, train
+    with processes() as world:
+        with world.agreed():
+            checked = load_config(config, overrides, objectives=objective_schemas())
+        from ..recipe import plan, train
 
-    reporter = _reporter(plain)
-    if dry_run:
-        return plan(checked, reporter)
-    return train(checked, reporter=reporter, command=("preftune", *sys.argv[1:]), compare=compare).exit_code
+        reporter = _reporter(plain)
+        if dry_run:
+            return plan(checked, reporter)
+        return train(checked, reporter=reporter, command=("preftune", *sys.argv[1:]), compare=compare).exit_code
 
 
 def _reporter(plain: bool) -> Reporter:

@@ -245,6 +245,10 @@ class Train(Section):
     """Newest checkpoints to keep; `null` keeps all."""
     resume: Text = "auto"
     """`auto`: go on from the newest checkpoint in `output_dir`; `never`; else the path of a checkpoint."""
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several processes share the work: `ddp` has the whole model in each, `fsdp` divides parameters, gradients and
+    optimiser state among them. `auto`: ddp. A single process needs neither. It changes memory and speed, not the
+    result."""
     shuffle: bool = True
     """New order of the pairs in each epoch; `false` keeps the order of the files."""
 
@@ -310,6 +314,7 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from _training_conflicts(model)
     yield from _adapter_conflicts(model, reference)
     yield from _data_conflicts(data)
+    yield from _process_conflicts(config)
     if reference.kind == "adapter_off":
         if model.lora is None:
             yield ("reference", "kind"), "adapter_off needs an adapter to turn off, but model.lora is null; use cached"
@@ -356,6 +361,15 @@ def _training_conflicts(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("model", "dtype"), "int8 weights are multiplied in 16 bits; use bfloat16 or auto"
     if model.stack and model.lora is None:
         yield ("model", "stack"), "needs model.lora for the adapter on top"
+
+
+def _process_conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    if config.train.parallel != "fsdp":
+        return
+    if config.train.optimizer.endswith("_8bit"):
+        yield ("train", "optimizer"), f"{config.train.optimizer} cannot be divided among processes (fsdp); use adamw"
+    if config.model.quantization is not None:
+        yield ("model", "quantization"), "weights in few bits cannot be divided among processes (fsdp); use ddp"
 
 
 def _data_conflicts(data: Data) -> Iterator[tuple[tuple[str, ...], str]]:

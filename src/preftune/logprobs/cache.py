@@ -21,15 +21,20 @@ from torch import Tensor
 
 from ..errors import RunFolderError
 
-_ID_BYTES = 16
+ID_BYTES = 16
 
 
 class LogprobTable:
-    """Ragged per-token log-probs (nats, fp32 or wider) by sequence id, in memory and, with a folder, on disk."""
+    """Ragged per-token log-probs (nats, fp32 or wider) by sequence id, in memory and, with a folder, on disk.
 
-    def __init__(self, folder: Path | None = None, fingerprint: Mapping[str, object] | None = None) -> None:
+    Of several processes on a machine one ``writes``; the others read what is there and keep the rest in memory.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, fingerprint: Mapping[str, object] | None = None, *, writes: bool = True
+    ) -> None:
         self._rows: dict[bytes, Tensor] = {}
-        self._folder = folder
+        self._folder = folder if writes else None
         if folder is not None:
             self._open(folder, fingerprint or {})
 
@@ -57,7 +62,7 @@ class LogprobTable:
         if stored != _checksum(ids, lengths, values):
             raise RunFolderError(f"the reference cache file {shard} is damaged (its checksum differs); delete it")
         raw = ids.numpy().tobytes()
-        keys = [raw[i : i + _ID_BYTES] for i in range(0, len(raw), _ID_BYTES)]
+        keys = [raw[i : i + ID_BYTES] for i in range(0, len(raw), ID_BYTES)]
         self._rows.update(zip(keys, values.split(lengths.tolist()), strict=True))
 
     def missing(self, ids: Iterable[bytes]) -> set[bytes]:
@@ -73,7 +78,7 @@ class LogprobTable:
 
     def _write_shard(self, ids: Sequence[bytes], values: Sequence[Tensor]) -> None:
         tensors = {
-            "ids": torch.frombuffer(bytearray(b"".join(ids)), dtype=torch.uint8).view(-1, _ID_BYTES),
+            "ids": torch.frombuffer(bytearray(b"".join(ids)), dtype=torch.uint8).view(-1, ID_BYTES),
             "lengths": torch.tensor([len(v) for v in values]),
             "logprobs": torch.cat(list(values)),
         }

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..tokens.batch import TokenBatch
 from ..tokens.encode import EncodedGroup
 from ..tokens.layouts import Layout
-from ..tokens.sampler import micro_batches
-from .cache import LogprobTable
+from ..tokens.sampler import passes
+from .cache import ID_BYTES, LogprobTable
 from .scorer import CompletionScorer
 from .types import SequenceLogprobs
 
@@ -90,6 +91,33 @@ class Cached(Reference):
         return SequenceLogprobs(tokens, batch.target_sequence, batch.num_sequences)
 
 
+@runtime_checkable
+class Team(Protocol):
+    """The processes that fill a table together: ``train.parallel.World``."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def gather_tensor(self, tensor: Tensor) -> list[Tensor]:
+        """A tensor of every process, in their order."""
+
+    def agreed(self) -> AbstractContextManager[None]:
+        """A part that fails on all processes when it fails on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    rank: int = 0
+    size: int = 1
+
+    def gather_tensor(self, tensor: Tensor) -> list[Tensor]:
+        return [tensor]
+
+    def agreed(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 def compute_table(
     source: Reference,
     groups: Iterable[EncodedGroup],
@@ -100,33 +128,59 @@ def compute_table(
     token_budget: int,
     advance: Callable[[int], None] = lambda _: None,
     shard_groups: int = 512,
+    team: Team | None = None,
 ) -> Cached:
     """Fill the table with what it lacks, shard by shard, so that an interrupted pass goes on where it was.
 
-    ``advance`` is told the number of groups done. Returns the reference that reads the complete table.
+    Several processes compute a share each and exchange the values, so that every one holds the whole table; no disk
+    needs to be shared. ``advance`` is told the number of groups done. Returns the reference that reads the table.
     """
-    wanted = [g for g in groups if table.missing(g.sequence_ids)]
-    for start in range(0, len(wanted), shard_groups):
-        _fill(source, wanted[start : start + shard_groups], table, layout, layout_name, token_budget, advance)
+    team = team or _Alone()
+    wanted = lacking(groups, table, team)
+    size = shard_groups * team.size
+    for start in range(0, len(wanted), size):
+        part = wanted[start : start + size]
+        own, rows, values = 0, dict[bytes, Tensor](), dict[bytes, Tensor]()
+        for one in passes(part, layout_name, token_budget, team.rank, team.size):
+            values = _values(source, layout(one.groups))
+            if not one.idle:  # an idle pass repeats pairs of another process; the table takes one value everywhere
+                rows |= values
+                own += len(one.groups)
+                advance(len(one.groups))
+        if team.size > 1:
+            rows = _exchanged(rows, next(iter(values.values()))[:0], team)
+            advance(len(part) - own)
+        with team.agreed():  # a disk may be full
+            table.add(list(rows), list(rows.values()))
     return Cached(table)
 
 
-def _fill(
-    source: Reference,
-    groups: Sequence[EncodedGroup],
-    table: LogprobTable,
-    layout: Layout,
-    layout_name: str,
-    token_budget: int,
-    advance: Callable[[int], None],
-) -> None:
-    rows: dict[bytes, torch.Tensor] = {}
-    for micro in micro_batches(groups, layout_name, token_budget):
-        result = source.logprobs(layout(micro))
-        ids = [i for group in micro for i in group.sequence_ids]
-        rows |= dict(zip(ids, result.tokens.split(result.counts.tolist()), strict=True))
-        advance(len(micro))
-    table.add(list(rows), list(rows.values()))
+def lacking(groups: Iterable[EncodedGroup], table: LogprobTable, team: Team) -> list[EncodedGroup]:
+    """The groups that the table of some process lacks."""
+    every = list(groups)
+    here = torch.tensor([bool(table.missing(g.sequence_ids)) for g in every], dtype=torch.bool)
+    anywhere = torch.stack(team.gather_tensor(here)).any(0).tolist()
+    return [group for group, missing in zip(every, anywhere, strict=True) if missing]
+
+
+def _values(source: Reference, batch: TokenBatch) -> dict[bytes, Tensor]:
+    """Per-token log-probs of every completion, by its id."""
+    result = source.logprobs(batch)
+    ids = [i for group in batch.groups for i in group.sequence_ids]
+    return dict(zip(ids, result.tokens.split(result.counts.tolist()), strict=True))
+
+
+def _exchanged(rows: dict[bytes, Tensor], nothing: Tensor, team: Team) -> dict[bytes, Tensor]:
+    """The rows of all processes. ``nothing``: no values, but of their dtype, for a process without rows."""
+    ids = torch.frombuffer(bytearray(b"".join(rows)), dtype=torch.uint8) if rows else torch.empty(0, dtype=torch.uint8)
+    lengths = torch.tensor([len(v) for v in rows.values()], dtype=torch.int64)
+    columns = (ids, lengths, torch.cat([nothing, *rows.values()]))
+    everywhere: dict[bytes, Tensor] = {}
+    for raw, counts, values in zip(*(team.gather_tensor(c) for c in columns), strict=True):
+        blob = raw.numpy().tobytes()
+        keys = [blob[i : i + ID_BYTES] for i in range(0, len(blob), ID_BYTES)]
+        everywhere |= dict(zip(keys, values.split(counts.tolist()), strict=True))
+    return everywhere
 
 
 @contextmanager
@@ -149,6 +203,3 @@ def weights_hash(model: nn.Module) -> str:
         flat = tensor.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")
     return digest.hexdigest()
-
-
-ContextManager = AbstractContextManager

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -76,6 +77,12 @@ class CompletionScorer(nn.Module):
         twin = CompletionScorer(model, chunk=self.chunk, autocast=self.autocast)
         twin.kernel = self.kernel
         return twin
+
+    def logits(self, ids: Int[Tensor, "rows time"]) -> Float[Tensor, "rows time vocab"]:
+        """The model's own logits of unpadded rows: what layouts are checked against."""
+        lm = causal_lm(self.model)
+        with self.cast(), attention(lm, self.plain_attention):
+            return lm(input_ids=ids.to(self.device), use_cache=False).logits  # type: ignore[no-any-return]
 
     def cast(self) -> AbstractContextManager[Any]:
         """Autocast to the compute dtype, where it is narrower than the parameters."""

@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 from ..errors import ModelError, NonFiniteError
 from ..tokens.encode import Completion, EncodedGroup
 from ..tokens.layouts import LAYOUTS, Layout
-from .attention import attention
 from .kernels import SDPA, Kernel, UnsupportedAttention, kernels_for
 from .scorer import CompletionScorer, causal_lm
 from .types import SequenceLogprobs
@@ -78,14 +77,13 @@ def _candidates(scorer: CompletionScorer, names: Sequence[str]) -> Iterator[tupl
 @torch.no_grad()
 def model_logprobs(scorer: CompletionScorer, groups: Sequence[EncodedGroup]) -> Tensor:
     """Per-token log-probs (nats) from the model's own logits, one unpadded sequence at a time: the plain truth."""
-    lm, parts = causal_lm(scorer.model), []
-    with scorer.cast(), attention(lm, scorer.plain_attention):
-        for group in groups:
-            for completion in group.completions:
-                ids = torch.from_numpy(np.concatenate([group.prompt, completion.ids]).astype(np.int64))
-                logits = lm(input_ids=ids[None].to(scorer.device), use_cache=False).logits[0]
-                wide = logits if logits.dtype == torch.float64 else logits.float()
-                parts.append(_picked(wide.log_softmax(-1), ids.to(scorer.device), group, completion))
+    parts = []
+    for group in groups:
+        for completion in group.completions:
+            ids = torch.from_numpy(np.concatenate([group.prompt, completion.ids]).astype(np.int64))
+            logits = scorer.logits(ids[None])[0]
+            wide = logits if logits.dtype == torch.float64 else logits.float()
+            parts.append(_picked(wide.log_softmax(-1), ids.to(scorer.device), group, completion))
     return torch.cat(parts)
 
 

@@ -65,12 +65,13 @@ def is_stacked(model: object) -> bool:
     return isinstance(model, PeftModel) and len(model.peft_config) > 1
 
 
-def save_as_one(model: PeftModel, folder: str | Path) -> None:
+def save_as_one(model: PeftModel, folder: str | Path, weights: Mapping[str, Tensor] | None = None) -> None:
     """Write all adapters of a stack as one that gives the same outputs: their ranks side by side.
 
-    With A = [A1; A2] and B = [s1 B1, s2 B2] the product B A is the sum of the scaled products.
+    With A = [A1; A2] and B = [s1 B1, s2 B2] the product B A is the sum of the scaled products. ``weights``: the
+    adapters' parameters by name; None takes the model's own.
     """
-    tensors, ranks = _side_by_side(model)
+    tensors, ranks = _side_by_side(model, weights)
     largest = max(ranks.values())
     other = {module: rank for module, rank in ranks.items() if rank != largest}
     config = LoraConfig(
@@ -87,12 +88,12 @@ def save_as_one(model: PeftModel, folder: str | Path) -> None:
     save_file(tensors, Path(folder) / "adapter_model.safetensors")
 
 
-def _side_by_side(model: PeftModel) -> tuple[dict[str, Tensor], dict[str, int]]:
+def _side_by_side(model: PeftModel, weights: Mapping[str, Tensor] | None) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Tensors of the one adapter, and its rank by module."""
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for name in model.peft_config:
         with quiet_peft():
-            state = get_peft_model_state_dict(model, adapter_name=name)
+            state = get_peft_model_state_dict(model, weights and dict(weights), adapter_name=name)
         for key in (key for key in state if key.endswith(".lora_A.weight")):
             module = key.removeprefix(_PREFIX).removesuffix(".lora_A.weight")
             scale = _scale(model, module, name)

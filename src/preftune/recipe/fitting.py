@@ -7,8 +7,9 @@ from torch.optim import Optimizer
 from ..config import Config
 from ..train.loop import Fit
 from ..train.optim import OptimizerChoice, Schedule
+from ..train.sharding import is_sharded, replicate
 from ..train.step import Method
-from .hooks import RunHooks
+from .hooks import FollowerHooks
 from .planning import sampler
 from .prepare import Prepared
 from .reference import Referee
@@ -23,19 +24,23 @@ def optimizer_choice(config: Config) -> OptimizerChoice:
 
 def method(prepared: Prepared, referee: Referee, budget: int) -> Method:
     """What every step and every measurement uses; ``budget``: token positions per micro-batch."""
+    scorer, world = prepared.policy.scorer, prepared.world
     return Method(
-        prepared.policy.scorer,
+        scorer,
         referee.reference,
         prepared.objective,
         prepared.choice.name,
         budget,
         prepared.config.train.max_grad_norm,
+        world,
+        replicate(scorer) if world.size > 1 and not is_sharded(scorer) else None,
     )
 
 
-def fit_of(prepared: Prepared, referee: Referee, budget: int, optimizer: Optimizer, hooks: RunHooks) -> Fit:
+def fit_of(prepared: Prepared, referee: Referee, budget: int, optimizer: Optimizer, hooks: FollowerHooks) -> Fit:
     """The training loop of a run."""
     config, plan = prepared.config, prepared.plan
+    measured = prepared.world.first(lambda: [int(row["step"]) for row in hooks.rows if "eval_loss" in row])
     return Fit(
         train=prepared.data.train,
         held_out={name: groups for name, groups in prepared.data.held_out_sets.items() if groups},
@@ -50,5 +55,5 @@ def fit_of(prepared: Prepared, referee: Referee, budget: int, optimizer: Optimiz
         save_every=plan.rhythm.save,
         eval_every=plan.rhythm.measure,
         starts_at_reference=referee.is_start_model,
-        evaluated=frozenset(int(row["step"]) for row in hooks.log.rows if "eval_loss" in row),
+        evaluated=frozenset(measured),
     )

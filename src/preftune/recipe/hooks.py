@@ -9,23 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..metrics.diagnose import watch
 from ..metrics.scores import PairScores
-from ..models.stacked import is_stacked, save_as_one
 from ..runs.atomic import as_run_folder_error, atomic_folder
 from ..runs.directory import RunDirectory
 from ..runs.display import Phase, Reporter
-from ..runs.metrics_log import MetricsLog
+from ..runs.metrics_log import MetricsLog, Row
 from ..train.loop import Side, Wishes
-from ..train.state import Progress, write_checkpoint
+from ..train.parallel import World
+from ..train.state import Progress, Snapshot, write_checkpoint
 from .observer import Observer
 from .pairs import PairRecorder
 from .planning import Plan
 from .policy import Policy
+from .weights import save_adapter, weights_to_save
 
 
 @dataclass
@@ -57,27 +58,80 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-@dataclass
-class RunHooks:
-    """The loop's view of the run folder and the screen."""
+@dataclass(kw_only=True)
+class FollowerHooks:
+    """Hooks of a process that keeps and shows nothing: it hands over its part of the state and passes signals on."""
+
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    world: World
+    stop: Stop
+    observer: Observer = field(default_factory=Observer)
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows so far, where they are kept."""
+        return ()
+
+    def row(self, row: Mapping[str, float | int]) -> None:
+        """The first process keeps it."""
+        self.observer.row(row)
+
+    def scored(self, step: int, side: Side, pairs: Sequence[PairScores], grad_norm: float | None = None) -> None:
+        """The first process keeps it."""
+
+    def stepping(self, step: int) -> None:
+        """Nothing is shown; the observer is told."""
+        self.observer.stepping(step)
+
+    def stepped(self, step: int) -> Wishes:
+        """The first process shows it."""
+        return self.observer.stepped(step)
+
+    def evaluated(self, pairs: int) -> None:
+        """The first process shows it."""
+
+    def save(self, progress: Progress) -> None:
+        """Gather the state; the first process writes it."""
+        snapshot = Snapshot.take(self.policy.parameters, self.optimizer, self.world)
+        adapter = weights_to_save(self.policy, self.world) if self.policy.is_adapter else {}
+        with self.world.agreed():
+            self.keep(progress, snapshot, adapter)
+
+    def keep(self, progress: Progress, snapshot: Snapshot, adapter: Mapping[str, Tensor]) -> None:
+        """The first process writes it."""
+
+    def stop_requested(self) -> bool:
+        """Whether a signal asked this process for a stop."""
+        return self.stop.requested
+
+    def finish_requested(self) -> bool:
+        """Whether the observer wants no further step."""
+        return self.observer.finish_requested()
+
+
+@dataclass(kw_only=True)
+class RunHooks(FollowerHooks):
+    """The first process's view of the run folder and the screen."""
 
     directory: RunDirectory
     log: MetricsLog
     pairs: PairRecorder
     reporter: Reporter
-    stop: Stop
-    policy: Policy
-    optimizer: torch.optim.Optimizer
     identity: Mapping[str, object]
     settings: Mapping[str, object]
     plan: Plan
     keep_last: int | None
     held_out: int
-    observer: Observer = field(default_factory=Observer)
     _seen: set[str] = field(default_factory=set)
     _at: float = field(default_factory=time.perf_counter)
     _phase: ExitStack | None = None
     _bar: Phase | None = None
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows so far."""
+        return self.log.rows
 
     def row(self, row: Mapping[str, float | int]) -> None:
         """Keep and show a row; say what it gives away, each finding once."""
@@ -94,10 +148,6 @@ class RunHooks:
     def scored(self, step: int, side: Side, pairs: Sequence[PairScores], grad_norm: float | None = None) -> None:
         """Keep what single pairs scored."""
         self.pairs.add(step, side, pairs, grad_norm)
-
-    def stepping(self, step: int) -> None:
-        """Nothing is shown; the observer is told."""
-        self.observer.stepping(step)
 
     def stepped(self, step: int) -> Wishes:
         """Move the bar."""
@@ -119,36 +169,22 @@ class RunHooks:
             self._phase = self._bar = None
             self._at = time.perf_counter()
 
-    def save(self, progress: Progress) -> None:
+    def keep(self, progress: Progress, snapshot: Snapshot, adapter: Mapping[str, Tensor]) -> None:
         """A checkpoint, complete or absent; older ones beyond ``keep_last`` go."""
         self._close_bar()
         self.pairs.flush()
         target = self.directory.checkpoint(progress.step)
         with as_run_folder_error(target), atomic_folder(target) as folder:
-            write_checkpoint(folder, progress, self.policy.parameters, self.optimizer, self.identity, self.settings)
+            write_checkpoint(folder, progress, snapshot, self.identity, self.settings)
             if self.policy.is_adapter:
-                save_adapter(self.policy, folder)
+                save_adapter(self.policy, adapter, folder)
         if self.keep_last is not None:
             self.directory.prune_checkpoints(self.keep_last, newest=progress.step)
         self._at = time.perf_counter()
         self.observer.saved(progress.step, target)
-
-    def finish_requested(self) -> bool:
-        """Whether the observer wants no further step."""
-        return self.observer.finish_requested()
 
     def stop_requested(self) -> bool:
         """Whether a signal asked for a stop."""
         if self.stop.requested:
             self._close_bar()
         return self.stop.requested
-
-
-def save_adapter(policy: Policy, folder: Any) -> None:
-    """The adapter in Hugging Face layout, without peft's own model card."""
-    model = policy.scorer.model
-    if is_stacked(model):
-        save_as_one(model, folder)  # type: ignore[arg-type]
-        return
-    model.save_pretrained(str(folder))  # type: ignore[operator]
-    (folder / "README.md").unlink(missing_ok=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from .. import __version__
 from ..config import Config
-from ..logprobs.scorer import causal_lm
 from ..metrics.diagnose import Verdict, verdict
-from ..models.load import quiet
 from ..objectives import BoundObjective
-from ..runs.atomic import as_run_folder_error, atomic_files, atomic_write
+from ..runs.atomic import atomic_write
 from ..runs.curves import draw_curves
 from ..runs.directory import RunDirectory, write_json
 from ..runs.metrics_log import Row, held_out_rows, training_rows
@@ -22,23 +22,25 @@ from ..runs.run_record import end_session, seconds_before, start_session, versio
 from ..runs.summary import build_summary, write_summary
 from ..runs.tables import COLUMNS, EVAL_COLUMNS, Column, columns_with, write_csv, write_eval_csv, write_log_history
 from ..train.loop import peak_memory
+from ..train.sharding import is_sharded
 from .data import RunData
-from .hooks import save_adapter
 from .pairs import PairResults
 from .planning import Plan
 from .policy import Policy
+from .prepare import Prepared
+from .weights import save_model
 
 
 def begin_record(
     directory: RunDirectory,
-    config: Config,
-    data: RunData,
-    policy: Policy,
+    prepared: Prepared,
     identity: Mapping[str, object],
     command: Sequence[str],
     resumed_from: int | None,
 ) -> None:
     """Everything that is known before the first step."""
+    config, data, policy, processes = prepared.config, prepared.data, prepared.policy, prepared.world.size
+    parallel = None if processes == 1 else "fsdp" if is_sharded(policy.scorer) else "ddp"
     atomic_write(directory.config_yaml, config.to_yaml())
     write_json(directory.data_report_json, data.to_json())
     atomic_write(directory.dropped_rows_jsonl, data.dropped_rows())
@@ -49,7 +51,7 @@ def begin_record(
         seed=config.train.seed,
         data={"sha256": files, **data.counts()},
         model={"path": policy.source.path, "adapters": list(policy.source.adapters), **identity},
-        devices={"device": str(policy.scorer.device)},
+        devices={"device": str(policy.scorer.device), "processes": processes, "parallel": parallel},
         resumed_from_step=resumed_from,
     )
 
@@ -61,21 +63,21 @@ def end_record(directory: RunDirectory, status: str, seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training gave: the logged rows, what single pairs say, and the seconds of this start of the run."""
+    """What training gave: the logged rows, what single pairs say, the weights, and the seconds of this start."""
 
     history: Sequence[Row]
     pairs: PairResults
     identity: Mapping[str, object]
+    weights: Mapping[str, Tensor]
     seconds: float
 
 
-def write_results(
-    directory: RunDirectory, config: Config, data: RunData, policy: Policy, plan: Plan, outcome: Outcome
-) -> tuple[dict[str, Any], Verdict]:
+def write_results(directory: RunDirectory, prepared: Prepared, outcome: Outcome) -> tuple[dict[str, Any], Verdict]:
     """Model, tables, curves and card; the summary comes last, because it is what makes a run finished."""
+    config, data, policy, plan = prepared.config, prepared.data, prepared.policy, prepared.plan
     history = outcome.history
     judged = verdict(history, warmup_steps=plan.warmup)
-    save_model(policy, directory.root)
+    save_model(policy, outcome.weights, directory.root)
     write_csv(directory.metrics_csv, training_rows(history), _columns(COLUMNS, history, ""))
     write_eval_csv(directory.eval_csv, held_out_rows(history), _columns(EVAL_COLUMNS, history, "eval_"))
     write_log_history(directory.log_history_json, history)
@@ -111,24 +113,6 @@ def _columns(base: Sequence[Column], history: Sequence[Row], prefix: str) -> tup
 def _subtitle(plan: Plan, data: RunData) -> str:
     settings = ", ".join(f"{k} {v}" for k, v in _settings(plan.objective).items())
     return f"{settings}, learning rate {plan.learning_rate:g}, {len(data.train)} pairs, {plan.steps} steps"
-
-
-def save_model(policy: Policy, root: Path) -> None:
-    """Adapter or model with tokenizer and chat template, each file in one step."""
-    with as_run_folder_error(root), quiet(), atomic_files(root) as folder:
-        if policy.is_adapter:
-            save_adapter(policy, folder)
-        else:
-            model = causal_lm(policy.scorer.model)
-            _with_dropout(model.config.get_text_config(), policy.dropout)
-            model.save_pretrained(str(folder))
-            _with_dropout(model.config.get_text_config(), dict.fromkeys(policy.dropout, 0.0))
-        policy.tokenizer.save_pretrained(str(folder))
-
-
-def _with_dropout(config: Any, rates: Mapping[str, Any]) -> None:
-    for name, rate in rates.items():
-        setattr(config, name, rate)
 
 
 def _card(

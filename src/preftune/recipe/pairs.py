@@ -113,7 +113,7 @@ class PairResults:
         }
 
 
-def score_training_pairs(fit: Fit, step: int, recorder: PairRecorder, reporter: Reporter) -> None:
+def score_training_pairs(fit: Fit, step: int, reporter: Reporter) -> None:
     """Measure the training pairs once more, with the model as it is after ``step`` updates.
 
     Raises:
@@ -122,13 +122,14 @@ def score_training_pairs(fit: Fit, step: int, recorder: PairRecorder, reporter: 
     with reporter.phase("training pairs", len(fit.train), "pairs") as phase:
 
         def proceed(pairs: int) -> bool:
-            phase.advance(pairs)
-            return not fit.hooks.stop_requested()
+            told = fit.method.world.gather((pairs, fit.hooks.stop_requested()))
+            phase.advance(sum(done for done, _ in told))
+            return not any(stop for _, stop in told)
 
         measured = measure(fit.train, fit.method, proceed=proceed)
     if measured is None:
         raise Interrupted("interrupted while scoring the training pairs; the same command goes on")
-    recorder.add(step, "train", measured.pairs, None)
+    fit.hooks.scored(step, "train", measured.pairs)
 
 
 def pair_results(

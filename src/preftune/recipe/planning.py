@@ -71,7 +71,14 @@ def sampler(config: Config, data: RunData) -> Sampler:
     return Sampler(len(data.train), train.pairs_per_step, train.seed, train.shuffle, strata)
 
 
-def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObjective, choice: LayoutChoice) -> Plan:
+def make_plan(
+    config: Config,
+    data: RunData,
+    policy: Policy,
+    objective: BoundObjective,
+    choice: LayoutChoice,
+    processes: int = 1,
+) -> Plan:
     """Resolve what is ``auto`` and say where each value comes from."""
     order = sampler(config, data)
     steps = order.total_steps(config.train.epochs, config.train.max_steps)
@@ -89,6 +96,7 @@ def make_plan(config: Config, data: RunData, policy: Policy, objective: BoundObj
         f"steps: {steps} of {config.train.pairs_per_step} pairs, {steps / order.steps_per_epoch:.2f} epochs over "
         f"{len(data.train)} pairs; held out: {len(data.held_out)}",
         *rhythm.lines(config),
+        *_process_lines(config, processes),
     )
     return Plan(
         steps,
@@ -112,6 +120,13 @@ def _model_lines(policy: Policy, choice: LayoutChoice) -> tuple[str, ...]:
         f"layout: {choice.name}, attention {choice.kernel} ({choice.reason}; {choice.noise:.0e} nats per token from "
         "the model's own logits)",
     )
+
+
+def _process_lines(config: Config, processes: int) -> Iterator[str]:
+    if processes > 1:
+        divided = "model and optimiser divided among them (fsdp)"
+        copies = "a copy of the model in each (ddp)"
+        yield f"processes: {processes}, {divided if config.train.parallel == 'fsdp' else copies}"
 
 
 def _loss_lines(objective: BoundObjective, betas: Mapping[str, Advice | None]) -> Iterator[str]:

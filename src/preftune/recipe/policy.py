@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -16,6 +17,7 @@ from ..logprobs.verify import LayoutChoice, choose_layout
 from ..models.load import Precision, pick_device, pick_precision, refuse_misfit, trainable
 from ..models.memory import auto_token_budget
 from ..tokens.encode import EncodedGroup
+from ..train.sharding import shard
 from .given import Given
 from .start import Source, adopt_start, load_start
 
@@ -28,6 +30,8 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     source: Source
     precision: Precision
+    device: torch.device
+    """Where it computes; ``settle`` brings it there."""
     start: Mapping[str, object]
     """Hashes of the start weights: the reference's identity."""
     dropout: Mapping[str, Any]
@@ -57,7 +61,7 @@ def load_policy(
     tokenizer: PreTrainedTokenizerBase,
     given: Given = Given(),  # noqa: B008 - frozen
 ) -> Policy:
-    """The policy at its start, dropout off, ready to train.
+    """The policy at its start, dropout off; not settled yet.
 
     Raises:
         ModelError: something cannot be loaded or does not fit.
@@ -73,11 +77,17 @@ def load_policy(
         parameter.data = parameter.data.to(precision.trained)
     if section.gradient_checkpointing or causal_lm(model).is_activation_checkpointing:
         checkpointing(causal_lm(model))
-    if section.quantization is None:  # bitsandbytes has put its weights where they belong
-        model.to(device)
-    model.train()
-    scorer = CompletionScorer(model, autocast=precision.autocast)
-    return Policy(scorer, tokenizer, source, precision, start.identity, start.dropout, start.fresh_adapter)
+    scorer = CompletionScorer(model.train(), autocast=precision.autocast)
+    return Policy(scorer, tokenizer, source, precision, device, start.identity, start.dropout, start.fresh_adapter)
+
+
+def settle(scorer: CompletionScorer, device: torch.device, *, divided: bool) -> CompletionScorer:
+    """Bring a model to where it computes: whole, or divided among all processes (which then settle it together)."""
+    if divided:
+        shard(scorer, device)
+    elif scorer.device.type != device.type:  # quantised weights are there already, and cannot be moved
+        scorer.to(device)
+    return scorer
 
 
 def check_layout(config: Config, policy: Policy, groups: Sequence[EncodedGroup]) -> LayoutChoice:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from ..config import Config
+from ..errors import ModelError
 from ..logprobs.verify import LayoutChoice
 from ..models.load import load_tokenizer
 from ..objectives import BoundObjective
 from ..runs.display import Reporter
 from ..tokens.encode import EncodedGroup
+from ..train.parallel import World, current_processes, refuse_device
 from .data import RunData, read_data
 from .given import Given
 from .objective import build_objective, fit_to_data
 from .planning import Plan, make_plan
-from .policy import Policy, check_layout, load_policy
+from .policy import Policy, check_layout, load_policy, settle
 from .reference import Referee, build_reference, no_reference
 from .start import Source
 
@@ -31,30 +34,43 @@ class Prepared:
     choice: LayoutChoice
     plan: Plan
     given: Given
+    world: World
 
     def referee(self, groups: Sequence[EncodedGroup], budget: int, reporter: Reporter) -> Referee:
         """The reference for these pairs; to be asked before anything is trained or resumed."""
         if not self.objective.needs_reference:
             return no_reference(self.policy)
-        return build_reference(self.config, self.policy, groups, self.choice, budget, reporter, self.given.reference)
+        model = self.given.reference
+        return build_reference(self.config, self.policy, groups, self.choice, budget, reporter, model, self.world)
 
 
 def prepare(config: Config, reporter: Reporter, given: Given = Given()) -> Prepared:  # noqa: B008 - frozen
-    """Read and check everything, cheapest first: data before the model, the model before the plan."""
-    objective = build_objective(config)
-    source = Source(config.model.path) if given.model else Source.of(config.model.path, config.adapters)
-    tokenizer = given.tokenizer or load_tokenizer(
-        source.tokenizer_path,
-        revision=config.model.revision,
-        trust_remote_code=config.model.trust_remote_code,
-    )
-    data = read_data(config, objective, tokenizer, reporter, given)
-    objective = fit_to_data(objective, data)
-    policy = load_policy(config, source, tokenizer, given)
+    """Read and check everything, cheapest first: data before the model, the model before the plan.
+
+    Of several processes each reads for itself, from its own machine's disk; all must have read the same.
+    """
+    world = current_processes()
+    divided = world.size > 1 and config.train.parallel == "fsdp"
+    with world.agreed():
+        objective = build_objective(config)
+        source = Source(config.model.path) if given.model else Source.of(config.model.path, config.adapters)
+        tokenizer = given.tokenizer or load_tokenizer(
+            source.tokenizer_path,
+            revision=config.model.revision,
+            trust_remote_code=config.model.trust_remote_code,
+        )
+        data = read_data(config, objective, tokenizer, reporter, given)
+        objective = fit_to_data(objective, data)
+        policy = load_policy(config, source, tokenizer, given)
+        refuse_device(policy.device, world)
+        if divided and given.model is not None and config.reference.kind == "frozen":
+            raise ModelError("reference.kind: frozen would copy the given model, which fsdp divides; use cached")
+    world.same({"config": sha256(config.to_yaml().encode()).hexdigest()[:12], **data.fingerprint(), **policy.start})
     policy.scorer.token_statistics = objective.needs_token_statistics
+    settle(policy.scorer, policy.device, divided=divided)
     choice = check_layout(config, policy, [*data.train, *data.held_out])
-    plan = make_plan(config, data, policy, objective, choice)
-    return Prepared(config, data, policy, objective, choice, plan, given)
+    plan = make_plan(config, data, policy, objective, choice, world.size)
+    return Prepared(config, data, policy, objective, choice, plan, given, world)
 
 
 def show_plan(plan: Plan, reporter: Reporter) -> None:

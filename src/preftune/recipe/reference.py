@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from ..config import Config
 from ..errors import ModelError
 from ..logprobs.cache import LogprobTable, cache_folder
-from ..logprobs.reference import AdapterOff, Current, Frozen, Reference, compute_table, weights_hash
+from ..logprobs.reference import AdapterOff, Current, Frozen, Reference, compute_table, lacking, weights_hash
 from ..logprobs.scorer import CompletionScorer, causal_lm
 from ..logprobs.verify import LayoutChoice
 from ..models.adopt import adopt
@@ -24,8 +24,10 @@ from ..models.load import load_base
 from ..models.lora import load_adapter
 from ..runs.display import Reporter
 from ..tokens.encode import EncodedGroup
-from .policy import Policy
-from .start import Source, adapter_hash
+from ..train.parallel import ALONE, World
+from ..train.sharding import is_sharded
+from .policy import Policy, settle
+from .start import Source, adapter_hash, load_start
 
 LOGPROB_CODE = 2
 """Raised when a change of the log-prob code changes its results, so that older caches are not used."""
@@ -66,6 +68,7 @@ def build_reference(
     budget: int,
     reporter: Reporter,
     given: PreTrainedModel | None = None,
+    world: World = ALONE,
 ) -> Referee:
     """Resolve the reference before anything is trained or resumed. ``given`` is a model that the program holds.
 
@@ -73,7 +76,10 @@ def build_reference(
         ModelError: the kind asked for cannot be had with this model.
     """
     section = config.reference
-    other = _other_model(config, policy, given)
+    with world.agreed():
+        other = _other_model(config, policy, given)
+    if other is not None:
+        settle(other[0], policy.device, divided=is_sharded(policy.scorer))
     identity = policy.start if other is None else other[1]
     name = "the start model" if other is None else str(section.path or "the given model")
     if section.kind == "adapter_off":
@@ -85,11 +91,12 @@ def build_reference(
         how = f"{name}, the adapter switched off at each step"
         return _at_hand(AdapterOff(policy.scorer), identity, True, how)
     if section.kind == "frozen":
-        scorer = other[0] if other else policy.scorer.twin(copy.deepcopy(policy.scorer.model))
+        scorer = other[0] if other else _copy(config, policy, world)
         return _at_hand(Frozen(scorer), identity, other is None, f"{name}, as a second model in memory")
-    table = _table(config, policy, identity, choice)
+    with world.agreed():
+        table = _table(config, policy, identity, choice, writes=world.is_first_here)
     source = Frozen(other[0]) if other else Current(policy.scorer)
-    cached = _fill(source, groups, table, choice, budget, reporter)
+    cached = _fill(source, groups, table, choice, budget, reporter, world)
     # Only a model that the program holds anyway is kept beyond this line.
     lasting = source if given is not None and other else _fresh_adapter_off(policy)
 
@@ -99,7 +106,7 @@ def build_reference(
                 "the start model has been trained since, so the reference's log-probs of further pairs cannot be "
                 "computed any more: name these pairs as held-out data from the start"
             )
-        return _fill(lasting, further, table, choice, budget, reporter)
+        return _fill(lasting, further, table, choice, budget, reporter, world)
 
     return Referee(cached, identity, other is None, f"{name}, log-probs computed once and cached", later)
 
@@ -117,6 +124,15 @@ def _fresh_adapter_off(policy: Policy) -> Reference | None:
 def no_reference(policy: Policy) -> Referee:
     """For an objective without a reference: none is computed, and the start weights still identify the run."""
     return Referee(None, policy.start, True, "none; the objective needs no reference", lambda _: None)
+
+
+def _copy(config: Config, policy: Policy, world: World) -> CompletionScorer:
+    """A second start model. One that is divided among processes cannot be copied, and is read again."""
+    if not is_sharded(policy.scorer):
+        return policy.scorer.twin(copy.deepcopy(policy.scorer.model))
+    with world.agreed():
+        model = load_start(config, policy.source, policy.precision, policy.device).model
+    return settle(policy.scorer.twin(model), policy.device, divided=True)
 
 
 def _other_model(
@@ -151,10 +167,12 @@ def _scorer_like(policy: Policy, model: nn.Module, what: str) -> CompletionScore
     mine, theirs = (causal_lm(m).config.get_text_config().vocab_size for m in (policy.scorer.model, model))
     if mine != theirs:
         raise ModelError(f"{what} has a vocabulary of {theirs} tokens, the policy one of {mine}")
-    return policy.scorer.twin(model.to(policy.scorer.device))
+    return policy.scorer.twin(model)
 
 
-def _table(config: Config, policy: Policy, identity: Mapping[str, object], choice: LayoutChoice) -> LogprobTable:
+def _table(
+    config: Config, policy: Policy, identity: Mapping[str, object], choice: LayoutChoice, *, writes: bool
+) -> LogprobTable:
     root = Path(config.reference.cache_dir).expanduser() if config.reference.cache_dir else cache_root() / "reference"
     key = {
         **identity,
@@ -165,7 +183,7 @@ def _table(config: Config, policy: Policy, identity: Mapping[str, object], choic
         "torch": torch.__version__,
         "code": LOGPROB_CODE,
     }
-    return LogprobTable(cache_folder(root, key), key)
+    return LogprobTable(cache_folder(root, key), key, writes=writes)
 
 
 def _fill(
@@ -175,9 +193,10 @@ def _fill(
     choice: LayoutChoice,
     budget: int,
     reporter: Reporter,
+    world: World,
 ) -> Reference:
-    missing = sum(bool(table.missing(g.sequence_ids)) for g in groups)
-    options = {"layout": choice.layout, "layout_name": choice.name, "token_budget": budget}
+    missing = len(lacking(groups, table, world))
+    options = {"layout": choice.layout, "layout_name": choice.name, "token_budget": budget, "team": world}
     if not missing:
         return compute_table(source, groups, table, **options)  # type: ignore[arg-type]
     with reporter.phase("reference log-probs", missing, "pairs") as phase:

@@ -16,10 +16,12 @@ from torch.optim import Optimizer
 from ..config import Config, load_config
 from ..errors import ConfigError, Interrupted, PreftuneError, RunFolderError
 from ..objectives import objective_schemas
-from ..runs.directory import RunDirectory
+from ..runs.directory import RunDirectory, RunState
 from ..runs.display import QuietReporter, Reporter
 from ..runs.metrics_log import MetricsLog, held_out_rows
 from ..train.optim import build_optimizer
+from ..train.parallel import World, lost_connections, processes
+from ..train.sharding import is_sharded
 from ..train.state import (
     Progress,
     check_checkpoint,
@@ -29,7 +31,7 @@ from ..train.state import (
     stored_settings,
 )
 from .fitting import fit_of, optimizer_choice
-from .hooks import RunHooks, stop_signals
+from .hooks import FollowerHooks, RunHooks, stop_signals
 from .observer import Beginning, Observer
 from .outputs import Outcome, begin_record, end_record, write_results
 from .pairs import PairRecorder, pair_results, score_training_pairs
@@ -38,6 +40,7 @@ from .policy import token_budget
 from .prepare import Prepared, prepare, show_plan
 from .reference import Referee, fingerprint
 from .samples import show_before_and_after
+from .weights import weights_to_save
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,16 @@ def train(
         Interrupted: stopped by Ctrl-C or SIGTERM; the state is saved and the same config goes on.
         RunError: a loss was not finite, or step 0 did not show the reference.
     """
-    reporter = reporter or QuietReporter()
     directory = RunDirectory(Path(config.output_dir).expanduser())
-    resolved = config.model_dump(mode="json")
-    with directory.lock():
-        if directory.state(resolved, resume=config.train.resume, complete=with_defaults) == "finished":
-            return _already_done(directory, reporter)
+    with processes() as world, _owned(directory, config, world) as state:
+        reporter = reporter if reporter and world.is_first else QuietReporter()
+        if state == "finished":
+            return _already_done(directory, reporter, world)
         started = time.perf_counter()
         prepared = prepare(config, reporter)
         show_plan(prepared.plan, reporter)
         result, _ = _run(prepared, directory, reporter, Observer(), command or sys.argv, started)
-        if compare:
+        if compare and world.is_first and not is_sharded(prepared.policy.scorer):
             show_before_and_after(prepared.data, prepared.policy, reporter)
         return result
 
@@ -91,11 +93,10 @@ def train_prepared(
         RunFolderError: the run in the output folder is done.
         InputError, Interrupted, RunError: as ``train``.
     """
-    config = prepared.config
+    config, world = prepared.config, prepared.world
     directory = RunDirectory(Path(config.output_dir).expanduser())
-    with directory.lock():
-        resolved = config.model_dump(mode="json")
-        if directory.state(resolved, resume=config.train.resume, complete=with_defaults) == "finished":
+    with _owned(directory, config, world) as state:
+        if state == "finished":
             raise RunFolderError(
                 f"{directory.root}: this run is done, and its model is there. Load it from there, or give another "
                 "output_dir to a new run"
@@ -103,7 +104,7 @@ def train_prepared(
         return _run(
             prepared,
             directory,
-            reporter or QuietReporter(),
+            reporter if reporter and world.is_first else QuietReporter(),
             observer or Observer(),
             command or sys.argv,
             time.perf_counter(),
@@ -112,11 +113,26 @@ def train_prepared(
 
 def plan(config: Config, reporter: Reporter) -> int:
     """Show what ``train`` would do, with one rendered pair, and stop before training. Nothing is written."""
-    prepared = prepare(config, reporter)
-    show_plan(prepared.plan, reporter)
-    for line in card_lines(prepared.data, prepared.policy.tokenizer):
-        reporter.note(line)
+    with processes() as world:
+        reporter = reporter if world.is_first else QuietReporter()
+        prepared = prepare(config, reporter)
+        show_plan(prepared.plan, reporter)
+        for line in card_lines(prepared.data, prepared.policy.tokenizer):
+            reporter.note(line)
     return 0
+
+
+@contextmanager
+def _owned(directory: RunDirectory, config: Config, world: World) -> Iterator[RunState]:
+    """The run folder belongs to this run during the block: the first process holds its lock. What the folder is."""
+    with ExitStack() as stack:
+
+        def enter() -> RunState:
+            stack.enter_context(directory.lock())
+            resolved = config.model_dump(mode="json")
+            return directory.state(resolved, resume=config.train.resume, complete=with_defaults)
+
+        yield world.first(enter)
 
 
 def with_defaults(stored: Mapping[str, object]) -> Mapping[str, object]:
@@ -127,8 +143,8 @@ def with_defaults(stored: Mapping[str, object]) -> Mapping[str, object]:
         return stored
 
 
-def _already_done(directory: RunDirectory, reporter: Reporter) -> RunResult:
-    summary = json.loads(directory.summary_json.read_text(encoding="utf-8"))
+def _already_done(directory: RunDirectory, reporter: Reporter, world: World) -> RunResult:
+    summary = world.first(lambda: dict(json.loads(directory.summary_json.read_text(encoding="utf-8"))))
     reporter.note(f"already done: {summary['verdict']['sentence']}")
     reporter.note(f"results: {directory.metrics_dir}  (another output_dir starts a new run)")
     return RunResult(0, summary, directory.root)
@@ -149,22 +165,23 @@ class Ready:
 
 def _ready(prepared: Prepared, directory: RunDirectory, reporter: Reporter) -> Ready:
     """Resolve the reference, then make the optimiser, then read the checkpoint; nothing is written yet."""
-    config, data, policy = prepared.config, prepared.data, prepared.policy
-    checkpoint = _checkpoint(config, directory, reporter)
-    settings = {"token_budget": token_budget(config, policy), **stored_settings(checkpoint)}
+    config, data, policy, world = prepared.config, prepared.data, prepared.policy, prepared.world
+    checkpoint = _found_checkpoint(config, directory, reporter, world)
+    least = min(world.gather(token_budget(config, policy)))
+    settings = {"token_budget": least, **(checkpoint.settings if checkpoint else {})}
     template = data.template.fingerprint()
     own_reference = config.reference.path is None and prepared.given.reference is None
     if checkpoint is not None and own_reference:  # before hours of work on another reference
         now = {**fingerprint(config, policy, template, policy.start), **data.fingerprint()}
-        compare_identity(stored_identity(checkpoint), now, checkpoint)
+        compare_identity(checkpoint.identity, now, checkpoint.folder)
     referee = prepared.referee([*data.train, *data.held_out], int(settings["token_budget"]), reporter)
     reporter.note(f"reference: {referee.description}")
     identity = {**fingerprint(config, policy, template, referee.identity), **data.fingerprint()}
     optimizer = build_optimizer(policy.parameters, optimizer_choice(config))
     progress = Progress()
     if checkpoint is not None:
-        progress = read_checkpoint(checkpoint, policy.parameters, optimizer, identity)
-        reporter.note(f"going on from step {progress.step} ({checkpoint})")
+        progress = read_checkpoint(checkpoint.folder, policy.parameters, optimizer, identity, world)
+        reporter.note(f"going on from step {progress.step} ({checkpoint.folder})")
     resumed_from = None if checkpoint is None else progress.step
     return Ready(prepared, referee, identity, settings, optimizer, progress, resumed_from)
 
@@ -177,64 +194,84 @@ def _run(
     command: Sequence[str],
     started: float,
 ) -> tuple[RunResult, Referee]:
-    config, data, policy = prepared.config, prepared.data, prepared.policy
+    config, world = prepared.config, prepared.world
     ready = _ready(prepared, directory, reporter)
     # Nothing is written before this line: whatever is refused above leaves the folder as it was.
-    directory.claim(config.model_dump(mode="json"), resume=config.train.resume, complete=with_defaults)
-    begin_record(directory, config, data, policy, ready.identity, command, ready.resumed_from)
+    with world.agreed():
+        if world.is_first:
+            directory.claim(config.model_dump(mode="json"), resume=config.train.resume, complete=with_defaults)
+            begin_record(directory, prepared, ready.identity, command, ready.resumed_from)
     with _hooks(ready, directory, reporter, observer) as hooks:
         try:
-            _train(ready, hooks)
+            with lost_connections():
+                _train(ready, hooks, reporter)
         except PreftuneError as error:
-            status = "interrupted" if isinstance(error, Interrupted) else "failed"
-            end_record(directory, status, time.perf_counter() - started)
+            if world.is_first:
+                status = "interrupted" if isinstance(error, Interrupted) else "failed"
+                end_record(directory, status, time.perf_counter() - started)
             raise
-    history = list(hooks.log.rows)
-    pairs = pair_results(prepared.objective, data, hooks.pairs, starts_at_reference=ready.referee.is_start_model)
-    outcome = Outcome(history, pairs, ready.identity, time.perf_counter() - started)
-    summary, judged = write_results(directory, config, data, policy, prepared.plan, outcome)
-    end_record(directory, "finished", outcome.seconds)
-    for finding in judged.findings:
-        reporter.finding(finding.as_dict())
+    history = world.first(lambda: list(hooks.rows))
+    weights, seconds = weights_to_save(prepared.policy, world), time.perf_counter() - started
+
+    def finish() -> dict[str, Any]:
+        assert isinstance(hooks, RunHooks)  # the first process
+        start = ready.referee.is_start_model
+        pairs = pair_results(prepared.objective, prepared.data, hooks.pairs, starts_at_reference=start)
+        outcome = Outcome(history, pairs, ready.identity, weights, seconds)
+        summary, judged = write_results(directory, prepared, outcome)
+        end_record(directory, "finished", seconds)
+        for finding in judged.findings:
+            reporter.finding(finding.as_dict())
+        return summary
+
+    summary = world.first(finish)
     _show_results(directory, summary, reporter)
     return RunResult(0, summary, directory.root, history), ready.referee
 
 
 @contextmanager
-def _hooks(ready: Ready, directory: RunDirectory, reporter: Reporter, observer: Observer) -> Iterator[RunHooks]:
-    """The logs of the run, open, and everything else that the loop calls."""
-    prepared = ready.prepared
+def _hooks(ready: Ready, directory: RunDirectory, reporter: Reporter, observer: Observer) -> Iterator[FollowerHooks]:
+    """What the loop calls; on the first process with the logs of the run, open."""
+    prepared, world = ready.prepared, ready.prepared.world
     with ExitStack() as stack:
-        log = stack.enter_context(MetricsLog(directory.metrics_jsonl, resume_step=ready.resumed_from))
-        evaluated = frozenset(int(row["step"]) for row in held_out_rows(log.rows))
-        opened = PairRecorder.opened(directory, prepared.data, ready.resumed_from, evaluated)
-        yield RunHooks(
-            directory=directory,
-            log=log,
-            pairs=stack.enter_context(opened),
-            reporter=reporter,
-            stop=stack.enter_context(stop_signals()),
-            policy=prepared.policy,
-            optimizer=ready.optimizer,
-            identity=ready.identity,
-            settings=ready.settings,
-            plan=prepared.plan,
-            keep_last=prepared.config.train.keep_last,
-            held_out=len(prepared.data.held_out),
-            observer=observer,
-        )
+        common: dict[str, Any] = {
+            "policy": prepared.policy,
+            "optimizer": ready.optimizer,
+            "world": world,
+            "observer": observer,
+            "stop": stack.enter_context(stop_signals()),
+        }
+        hooks = FollowerHooks(**common)
+        with world.agreed():
+            if world.is_first:
+                log = stack.enter_context(MetricsLog(directory.metrics_jsonl, resume_step=ready.resumed_from))
+                evaluated = frozenset(int(row["step"]) for row in held_out_rows(log.rows))
+                opened = PairRecorder.opened(directory, prepared.data, ready.resumed_from, evaluated)
+                hooks = RunHooks(
+                    **common,
+                    directory=directory,
+                    log=log,
+                    pairs=stack.enter_context(opened),
+                    reporter=reporter,
+                    identity=ready.identity,
+                    settings=ready.settings,
+                    plan=prepared.plan,
+                    keep_last=prepared.config.train.keep_last,
+                    held_out=len(prepared.data.held_out),
+                )
+        yield hooks
 
 
-def _train(ready: Ready, hooks: RunHooks) -> None:
-    prepared, progress, reporter = ready.prepared, ready.progress, hooks.reporter
+def _train(ready: Ready, hooks: FollowerHooks, reporter: Reporter) -> None:
+    prepared, progress = ready.prepared, ready.progress
     fit = fit_of(prepared, ready.referee, int(ready.settings["token_budget"]), ready.optimizer, hooks)
     with reporter.training(prepared.plan.steps, progress.step):
-        rows = tuple(hooks.log.rows)
+        rows = tuple(hooks.rows)
         hooks.observer.begins(Beginning(progress.step, prepared.plan.steps, fit.sampler, ready.optimizer, rows))
         fit.run(progress)
         hooks.observer.ended()
     if prepared.config.eval.train_pairs:
-        score_training_pairs(fit, progress.step, hooks.pairs, reporter)
+        score_training_pairs(fit, progress.step, reporter)
 
 
 def _show_results(directory: RunDirectory, summary: dict[str, Any], reporter: Reporter) -> None:
@@ -249,6 +286,26 @@ def _show_results(directory: RunDirectory, summary: dict[str, Any], reporter: Re
         if values:
             reporter.note(f"held-out {name}: {values['start']:.3f} before, {values['end']:.3f} after")
     reporter.note(f"model: {directory.root}   metrics and curves: {directory.metrics_dir}")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a resumed run goes on: a folder, which only the first process can read, and what it says."""
+
+    folder: Path
+    identity: Mapping[str, object]
+    settings: Mapping[str, Any]
+
+
+def _found_checkpoint(config: Config, directory: RunDirectory, reporter: Reporter, world: World) -> Checkpoint | None:
+    def found() -> dict[str, Any] | None:
+        folder = _checkpoint(config, directory, reporter)
+        if folder is None:
+            return None
+        return {"folder": str(folder), "identity": stored_identity(folder), "settings": stored_settings(folder)}
+
+    told = world.first(found)
+    return None if told is None else Checkpoint(Path(told["folder"]), told["identity"], told["settings"])
 
 
 def _checkpoint(config: Config, directory: RunDirectory, reporter: Reporter) -> Path | None:

@@ -17,7 +17,7 @@ from .metrics_log import read_history
 
 RunState = Literal["new", "unfinished", "finished"]
 
-MAY_DIFFER = frozenset({"output_dir", "train.resume", "report_to"})
+MAY_DIFFER = frozenset({"output_dir", "train.resume", "train.parallel", "report_to"})
 """Config keys that do not change what a run computes, so a run may go on under other values of them."""
 
 Complete = Callable[[Mapping[str, object]], Mapping[str, object]]

@@ -1,7 +1,8 @@
-"""Which pairs make which step, and how a step is cut into micro-batches. Nothing random has to be stored."""
+"""Which pairs make which step, and how processes and micro-batches cut it. Nothing random has to be stored."""
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,9 +70,50 @@ def micro_batches(groups: Sequence[EncodedGroup], layout: str, token_budget: int
     A group longer than the budget gets a batch of its own. The loss is a sum over pairs, so any cut is exact.
     """
     batches: list[list[EncodedGroup]] = []
-    for group in sorted(groups, key=lambda g: -layout_cost(layout, [g])):
+    for group in _longest_first(groups, layout):
         if batches and layout_cost(layout, [*batches[-1], group]) <= token_budget:
             batches[-1].append(group)
         else:
             batches.append([group])
     return batches
+
+
+def shares(
+    groups: Sequence[EncodedGroup], layout: str, token_budget: int, processes: int
+) -> list[list[list[EncodedGroup]]]:
+    """The micro-batches of every process: groups are dealt out longest first, each to who has the fewest tokens yet.
+
+    Every process computes the same answer, so each knows what the others do. There may be fewer groups than processes.
+    """
+    dealt: list[list[EncodedGroup]] = [[] for _ in range(processes)]
+    loads = [(0, rank) for rank in range(processes)]
+    for group in _longest_first(groups, layout):
+        tokens, rank = heapq.heappop(loads)
+        dealt[rank].append(group)
+        heapq.heappush(loads, (tokens + layout_cost(layout, [group]), rank))
+    return [micro_batches(own, layout, token_budget) for own in dealt]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One trip through the model. An idle one only keeps a process in step with the others; it counts for nothing."""
+
+    groups: Sequence[EncodedGroup]
+    idle: bool = False
+
+
+def passes(
+    groups: Sequence[EncodedGroup], layout: str, token_budget: int, rank: int = 0, processes: int = 1
+) -> list[Pass]:
+    """What one process does of a step: its micro-batches, then idle passes up to the number that the busiest makes.
+
+    Sharded models (FSDP) gather their parameters in every pass, all processes together, hence the equal number.
+    """
+    dealt = shares(groups, layout, token_budget, processes)
+    own = [Pass(micro) for micro in dealt[rank]]
+    idle = Pass([min(groups, key=lambda g: layout_cost(layout, [g]))], idle=True)
+    return own + [idle] * (max(map(len, dealt)) - len(own))
+
+
+def _longest_first(groups: Sequence[EncodedGroup], layout: str) -> list[EncodedGroup]:
+    return sorted(groups, key=lambda g: -layout_cost(layout, [g]))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,8 +15,10 @@ from ..metrics.records import feedback_values, ranking_values
 from ..objectives.bound import BoundObjective
 from ..objectives.registry import DataKind
 from ..tokens.encode import EncodedGroup
+from .parallel import World
 
 Groups = Sequence[EncodedGroup]
+Records = TypeVar("Records", PairLogprobs, FeedbackLogprobs, RankingLogprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +56,10 @@ KINDS: dict[DataKind, Kind] = {
     "feedback": Kind(_feedback, lambda p, r, losses, o: feedback_values(p, p if r is None else r, losses, o.beta)),
     "rankings": Kind(_rankings, lambda p, r, losses, o: ranking_values(p, p if r is None else r, losses, o.beta)),
 }
+
+
+def of_processes(records: Records, world: World) -> list[Records]:
+    """The log-probs that every process has, in their order; without tokens behind them."""
+    columns = {f.name: getattr(records, f.name) for f in fields(records)}
+    parts: dict[str, Any] = {n: world.gather_tensor(value) for n, value in columns.items() if isinstance(value, Tensor)}
+    return [replace(records, **{name: values[rank] for name, values in parts.items()}) for rank in range(world.size)]

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -20,6 +20,7 @@ from ..tokens.sampler import Sampler
 from .evaluation import evaluation
 from .movement import WeightSample
 from .optim import Schedule, set_rate
+from .parallel import World
 from .state import Progress
 from .step import Method, measure, train_step
 
@@ -46,7 +47,7 @@ class Wishes:
 
 
 class Hooks(Protocol):
-    """What the loop tells the outside: rows to keep, progress to show, state to save."""
+    """What the loop tells the outside: rows to keep, progress to show, state to save. Called on every process."""
 
     def row(self, row: Mapping[str, float | int]) -> None:
         """A training row (``step``, ``loss``, ...) or a held-out row (``step``, ``eval_loss``, ...)."""
@@ -61,13 +62,13 @@ class Hooks(Protocol):
         """``step`` steps are done."""
 
     def evaluated(self, pairs: int) -> None:
-        """So many more held-out pairs are done."""
+        """So many more held-out pairs are done, on all processes together."""
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; the state is gathered from every process."""
 
     def stop_requested(self) -> bool:
-        """Whether the run should save and stop."""
+        """Whether this process was asked to stop."""
 
     def finish_requested(self) -> bool:
         """Whether the run should end here as if it had come to its last step."""
@@ -110,7 +111,7 @@ class Fit:
             while progress.step < self.schedule.total:
                 self.hooks.stepping(progress.step)
                 update = self._step(progress)
-                wishes = self.hooks.stepped(progress.step)
+                wishes = self._stepped(progress.step)
                 if self._logs(progress.step) or wishes.log:
                     self._log(progress, update)
                 if self._due(self.save_every, progress.step) or wishes.save:
@@ -118,7 +119,7 @@ class Fit:
                     saved = progress.step
                 evaluated = self._evaluate_if_due(progress.step, wished=wishes.evaluate)
                 self._stop_if_asked()
-                if self.hooks.finish_requested():
+                if self._world.any(self.hooks.finish_requested()):
                     self._finish_here(progress, update, evaluated)
                     break
         except Interrupted:
@@ -127,8 +128,17 @@ class Fit:
             raise
         return progress
 
+    @property
+    def _world(self) -> World:
+        return self.method.world
+
+    def _stepped(self, step: int) -> Wishes:
+        """What any process wants after a step."""
+        told = self._world.gather(astuple(self.hooks.stepped(step)))
+        return Wishes(*map(any, zip(*told, strict=True)))
+
     def _stop_if_asked(self) -> None:
-        if self.hooks.stop_requested():
+        if self._world.any(self.hooks.stop_requested()):
             raise Interrupted("interrupted; the state is saved and the same command goes on from it")
 
     def _finish_here(self, progress: Progress, update: Update, evaluated: bool) -> None:
@@ -154,7 +164,11 @@ class Fit:
         if self.starts_at_reference and constant is not None:
             groups = self._groups(0)
             check_step_zero(means["loss"], constant * sum(g.weight for g in groups) / len(groups), self.method)
-        self.hooks.row({"step": 0, "epoch": 0.0, **means, "num_tokens": 0, "num_pairs": 0})
+        self._keep({"step": 0, "epoch": 0.0, **means, "num_tokens": 0, "num_pairs": 0})
+
+    def _keep(self, row: Mapping[str, float | int]) -> None:
+        with self._world.agreed():  # one process writes, and its disk may be full
+            self.hooks.row(row)
 
     def _groups(self, step: int) -> list[EncodedGroup]:
         return [self.train[i] for i in self.sampler.step(step)]
@@ -162,7 +176,7 @@ class Fit:
     def _step(self, progress: Progress) -> Update:
         started = time.perf_counter()
         groups, rate = self._groups(progress.step), self.schedule.rate(progress.step)
-        torch.manual_seed(step_seed(self.seed, progress.step))
+        torch.manual_seed(step_seed(self.seed, progress.step, self._world.rank))
         set_rate(self.optimizer, rate)
         weights = WeightSample(self.method.parameters)
         measured, norm = train_step(groups, self.method, self.optimizer)
@@ -185,16 +199,16 @@ class Fit:
             **with_margin(window.means()),
             "learning_rate": update.rate,
             "grad_norm": update.grad_norm,
-            "weights_changed": update.weights.changed(),
+            "weights_changed": update.weights.changed(self._world),
             "num_tokens": progress.tokens,
             "num_pairs": progress.pairs,
             "tokens_per_second": window.tokens / seconds,
             "pairs_per_second": window.pairs / seconds,
             "step_seconds": seconds / progress.window_steps,
-            "peak_memory_bytes": peak_memory(self.method.scorer.device),
+            "peak_memory_bytes": max(self._world.gather(peak_memory(self.method.scorer.device))),
         }
         progress.window, progress.window_seconds, progress.window_steps = Meter(), 0.0, 0
-        self.hooks.row(row)
+        self._keep(row)
 
     def _evaluate_if_due(self, step: int, *, wished: bool = False) -> bool:
         """Whether held-out pairs were measured at this step, now or before a resume."""
@@ -205,13 +219,15 @@ class Fit:
         if found is None:
             raise Interrupted("interrupted during evaluation; the state is saved and the same command goes on from it")
         values, pairs = found
-        self.hooks.scored(step, "held_out", pairs)  # before the row, whose presence says that all is stored
-        self.hooks.row({"step": step, "epoch": self.sampler.epoch_after(step), **values})
+        with self._world.agreed():
+            self.hooks.scored(step, "held_out", pairs)  # before the row, whose presence says that all is stored
+            self.hooks.row({"step": step, "epoch": self.sampler.epoch_after(step), **values})
         return True
 
     def _eval_proceeds(self, pairs: int) -> bool:
-        self.hooks.evaluated(pairs)
-        return not self.hooks.stop_requested()
+        told = self._world.gather((pairs, self.hooks.stop_requested()))
+        self.hooks.evaluated(sum(done for done, _ in told))
+        return not any(stop for _, stop in told)
 
 
 def check_step_zero(loss: float, expected: float, method: Method) -> None:
@@ -230,9 +246,9 @@ def check_step_zero(loss: float, expected: float, method: Method) -> None:
         )
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Seed of everything random within a step, so that no generator state has to be stored."""
-    return (seed * 1_000_003 + step) * 4099
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Seed of everything random within a step, so that no generator state has to be stored. Processes differ."""
+    return (seed * 1_000_003 + step) * 4099 + rank
 
 
 def peak_memory(device: torch.device) -> int:

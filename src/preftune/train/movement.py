@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .parallel import ALONE, World
+from .sharding import own_part
+
 _TENSORS, _PER_TENSOR = 16, 1024
 """Tensors looked at, and weights in each, evenly spread: few enough to do so at every update."""
 
@@ -18,13 +21,14 @@ class WeightSample:
         few = parameters[:: max(1, len(parameters) // _TENSORS)]
         self._before = [(parameter, _sampled(parameter).clone()) for parameter in few]
 
-    def changed(self) -> float:
-        """Share of the sampled weights that are not what they were."""
+    def changed(self, world: World = ALONE) -> float:
+        """Share of the sampled weights that are not what they were, over all processes: each may hold a part."""
         changed = [(_sampled(parameter) != before).sum() for parameter, before in self._before]
-        total = sum(before.numel() for _, before in self._before)
-        return float(torch.stack(changed).sum()) / max(1, total) if changed else 0.0
+        here = (int(torch.stack(changed).sum()) if changed else 0, sum(before.numel() for _, before in self._before))
+        moved, total = map(sum, zip(*world.gather(here), strict=True))
+        return moved / max(1, total)
 
 
 def _sampled(parameter: nn.Parameter) -> Tensor:
-    flat = parameter.detach().flatten()
+    flat = own_part(parameter.detach()).flatten()
     return flat[:: max(1, len(flat) // _PER_TENSOR)][:_PER_TENSOR]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, cast
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .sharding import divided_like, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +103,28 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """The optimiser's state as ``<parameter>|<field>`` tensors, for safetensors."""
-    return {
-        f"{name}|{key}": value.detach().clone() if isinstance(value, Tensor) else torch.tensor(value)
-        for name, parameter in parameters.items()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
+) -> Iterator[tuple[str, Tensor]]:
+    """The optimiser's state as ``<parameter>|<field>`` and a tensor, whole where processes divide it."""
+    for name, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield f"{name}|{key}", whole(value.detach()).clone() if isinstance(value, Tensor) else torch.tensor(value)
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    tensors: Iterable[tuple[str, Tensor]],
 ) -> None:
-    """Put back what ``optimizer_tensors`` returned."""
-    # The step counter: a tensor where the parameter is (fused), on the CPU (RMSprop), or a number (bitsandbytes).
-    counts_in_tensors = isinstance(optimizer, torch.optim.AdamW | torch.optim.RMSprop)
-    for key, value in tensors.items():
+    """Put back what ``optimizer_tensors`` returned, divided as the parameters are."""
+    fused, in_tensors = (isinstance(optimizer, kind) for kind in (torch.optim.AdamW, torch.optim.RMSprop))
+    for key, value in tensors:
         name, _, entry = key.rpartition("|")
         parameter = parameters[name]
-        if value.ndim or isinstance(optimizer, torch.optim.AdamW):
+        if value.ndim:
+            optimizer.state[parameter][entry] = divided_like(value, parameter).to(parameter.device)
+        elif fused:  # the step counter: a tensor beside the parameter, on the CPU, or a number (bitsandbytes)
             optimizer.state[parameter][entry] = value.to(parameter.device)
         else:
-            optimizer.state[parameter][entry] = value if counts_in_tensors else value.item()
+            optimizer.state[parameter][entry] = value if in_tensors else value.item()

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ReferenceMismatch, RunFolderError
 from ..metrics.meter import Meter
 from .optim import optimizer_tensors, restore_optimizer
+from .parallel import ALONE, World
+from .sharding import divided_like, whole
 
 STATE, TRAINED, OPTIMIZER = "state.json", "trained.safetensors", "optimizer.safetensors"
 
@@ -34,12 +36,57 @@ class Progress:
     window_steps: int = 0
     window_seconds: float = 0.0
 
+    def state(self) -> dict[str, Any]:
+        """Everything, as JSON values."""
+        return {**vars(self), "window": self.window.state()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Progress:
+        """The progress that ``state`` described; other keys are passed over."""
+        known = {k: v for k, v in state.items() if k in cls.__dataclass_fields__}
+        return cls(**{**known, "window": Meter.from_state(state["window"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Trained parameters and optimiser state by name, whole and on the CPU; how many processes there are shows nowhere.
+
+    Only the first process holds one; on the others it is empty.
+    """
+
+    trained: dict[str, Tensor] = field(default_factory=dict)
+    moments: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def take(
+        cls, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, world: World = ALONE
+    ) -> Snapshot:
+        """The state as it is, gathered from every process one tensor at a time."""
+        snapshot = cls()
+        for name, parameter in parameters.items():
+            tensor = whole(parameter.detach())
+            if world.is_first:
+                snapshot.trained[name] = tensor.cpu().contiguous()
+        for name, tensor in optimizer_tensors(optimizer, parameters):
+            if world.is_first:
+                snapshot.moments[name] = tensor.cpu().contiguous()
+        return snapshot
+
+    def put(
+        self, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, world: World = ALONE
+    ) -> None:
+        """Make it the state of every process."""
+        device = next(iter(parameters.values())).device
+        with torch.no_grad():
+            for name, tensor in world.spread(self.trained, device):
+                parameters[name].copy_(divided_like(tensor, parameters[name]))
+        restore_optimizer(optimizer, parameters, world.spread(self.moments, device))
+
 
 def write_checkpoint(
     folder: Path,
     progress: Progress,
-    parameters: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    snapshot: Snapshot,
     identity: Mapping[str, object],
     settings: Mapping[str, object],
 ) -> None:
@@ -48,12 +95,16 @@ def write_checkpoint(
     ``identity``: what the reference and the data were; a resumed run must have the same. ``settings``: values that
     were decided automatically; a resumed run takes them over.
     """
-    tensors = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
-    save_file(tensors, folder / TRAINED)
-    save_file(optimizer_tensors(optimizer, parameters), folder / OPTIMIZER)
-    values = {**vars(progress), "window": progress.window.state()}
+    save_file(snapshot.trained, folder / TRAINED)
+    save_file(snapshot.moments, folder / OPTIMIZER)
     checksums = {name: _sha256(folder / name) for name in (TRAINED, OPTIMIZER)}
-    state = {"schema": 1, **values, "identity": dict(identity), "settings": dict(settings), "sha256": checksums}
+    state = {
+        "schema": 1,
+        **progress.state(),
+        "identity": dict(identity),
+        "settings": dict(settings),
+        "sha256": checksums,
+    }
     text = json.dumps({**state, "checksum": _checksum(state)}, indent=1)
     (folder / STATE).write_text(text, encoding="utf-8")
 
@@ -87,31 +138,37 @@ def read_checkpoint(
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     identity: Mapping[str, object],
+    world: World = ALONE,
 ) -> Progress:
-    """Load weights and optimiser in place; returns where the run stood.
+    """Load weights and optimiser in place; returns where the run stood. Only the first process reads the disk.
 
     Raises:
         RunFolderError: the checkpoint is damaged or does not fit the model.
         ReferenceMismatch: this run's reference or data are not those that the checkpoint was trained with.
     """
+    snapshot, progress = Snapshot(), Progress()
+    with world.agreed():
+        if world.is_first:
+            snapshot, progress = _read(folder, parameters, identity)
+    snapshot.put(parameters, optimizer, world)
+    return Progress.from_state(world.gather(progress.state())[0])
+
+
+def _read(
+    folder: Path, parameters: Mapping[str, nn.Parameter], identity: Mapping[str, object]
+) -> tuple[Snapshot, Progress]:
     fault = check_checkpoint(folder)
     if fault:
         raise RunFolderError(f"the checkpoint {folder} is damaged ({fault}); delete it to use the one before it")
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    compare_identity(state.pop("identity"), identity, folder)
+    compare_identity(state["identity"], identity, folder)
     try:
-        trained, moments = load_file(folder / TRAINED), load_file(folder / OPTIMIZER)
+        snapshot = Snapshot(load_file(folder / TRAINED), load_file(folder / OPTIMIZER))
     except SafetensorError as error:
         raise RunFolderError(f"the checkpoint {folder} is damaged ({error})") from None
-    if trained.keys() != parameters.keys():
+    if snapshot.trained.keys() != parameters.keys():
         raise RunFolderError(f"the checkpoint {folder} holds other parameters than this model trains")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(trained[name])
-    restore_optimizer(optimizer, parameters, moments)
-    window = Meter.from_state(state.pop("window"))
-    known = {k: v for k, v in state.items() if k in Progress.__dataclass_fields__}
-    return Progress(**known, window=window)
+    return snapshot, Progress.from_state(state)
 
 
 def compare_identity(stored: Mapping[str, object], now: Mapping[str, object], where: Path) -> None:
