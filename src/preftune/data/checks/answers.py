@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from .findings import Severity
 from .parts import Hit, RowCheck, Tally, percent
@@ -31,10 +31,19 @@ _WORDS, _REPEATED = 20, 0.3
 _UNSPACED = 15  # characters per word; above that a script without spaces is taken character by character
 
 
+# One of these is in every refusal: looking for plain text first saves most of the time.
+_REFUSAL_WORDS = (
+    *("sorry", "afraid", "can't", "cannot", "can not", "won't", "will not", "able", "don't", "do not", "declin"),
+    *("refuse", "rather", "prefer", "as an ai", "apolog", "appropriate", "不能", "无法", "不会", "没有办法", "抱歉"),
+    *("对不起", "作为"),
+)
+
+
 def refusal(seen: Seen) -> Iterator[Hit]:
-    """Answers that open with a refusal, in English or Chinese; only where the sides differ in that."""
+    """Answers that open with a refusal, in English or Chinese."""
     for answer in seen.answers:
-        if found := _REFUSAL.search(answer.text[:_OPENING].lower().replace("’", "'")):
+        opening = answer.text[:_OPENING].lower().replace("’", "'")
+        if any(word in opening for word in _REFUSAL_WORDS) and (found := _REFUSAL.search(opening)):
             yield Hit(answer.side, "refuses", found.start())
 
 
@@ -84,15 +93,16 @@ def repetition(seen: Seen) -> Iterator[Hit]:
     """
     for answer in seen.answers:
         words = answer.words
-        runs: Sequence[object]
         if len(answer.text) > _UNSPACED * len(words) + 60:
             text = "".join(words)
-            runs = [text[place : place + 10] for place in range(len(text) - 9)]
-        elif len(words) < _WORDS:
-            continue
+            count = len(text) - 9
+            different = len({text[place : place + 10] for place in range(count)})
+        elif len(words) >= _WORDS:
+            count = len(words) - 3
+            different = len(set(zip(words, words[1:], words[2:], words[3:], strict=False)))
         else:
-            runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-        if runs and 1 - len(set(runs)) / len(runs) > _REPEATED:
+            continue
+        if count > 0 and 1 - different / count > _REPEATED:
             yield Hit(answer.side, "repeats itself", len(answer.text) // 2)
 
 

@@ -8,23 +8,32 @@ import sys
 import unicodedata
 from functools import cache
 from hashlib import blake2b
+from itertools import groupby
 
-_ASCII = str.maketrans("", "", string.punctuation)
+_TYPOGRAPHIC = "’‘“”–—…•\u00a0"  # all that most English texts hold beside ASCII
+_ASCII = str.maketrans(string.punctuation, " " * len(string.punctuation))
 
 
 def normal(text: str) -> str:
-    """Lower case without punctuation, white space folded; compatibility forms (NFKC) are one character."""
-    if text.isascii():
+    """The words in lower case, one space between two; punctuation and symbols only part words. NFKC before."""
+    if not text.isascii():
+        for mark in _TYPOGRAPHIC:
+            text = text.replace(mark, " ")
+    if text.isascii():  # ten times as fast, with the same result
         return " ".join(text.lower().translate(_ASCII).split())
-    folded = unicodedata.normalize("NFKC", text).lower()
-    return " ".join(_punctuation().sub("", folded).split())
+    return " ".join(_words().findall(unicodedata.normalize("NFKC", text).lower()))
 
 
 @cache
-def _punctuation() -> re.Pattern[str]:
-    """Every character of a punctuation category, and ASCII's symbols, which ``string.punctuation`` counts as such."""
-    marks = (chr(code) for code in range(128, sys.maxunicode + 1) if unicodedata.category(chr(code)).startswith("P"))
-    return re.compile(f"[{re.escape(string.punctuation)}{''.join(marks)}]+")
+def _words() -> re.Pattern[str]:
+    """Runs of letters, digits and marks: ``\\w`` would part words of many scripts at their vowel signs."""
+    kept = [code for code in range(sys.maxunicode + 1) if _is_part_of_word(chr(code))]
+    runs = (list(run) for _, run in groupby(enumerate(kept), lambda pair: pair[1] - pair[0]))
+    return re.compile(f"[{''.join(f'{chr(run[0][1])}-{chr(run[-1][1])}' for run in runs)}]+")
+
+
+def _is_part_of_word(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character).startswith("M")
 
 
 def key(text: str) -> int:

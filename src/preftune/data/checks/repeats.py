@@ -35,7 +35,8 @@ class Repeats:
 
     def add(self, seen: Seen) -> None:
         """Note the hashes; of a judged answer alone, the other side is 0."""
-        self._exact.append(int(seen.record.id[:16], 16))
+        texts = [part for answer in seen.answers for part in (answer.side, answer.text)]
+        self._exact.append(key("\0".join([seen.prompt, *texts])))
         self._openings.append(seen.opening_key)
         self._prompt.append(key(seen.normal_prompt))
         keys = {answer.side: key(answer.normal) for answer in seen.answers}

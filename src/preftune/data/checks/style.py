@@ -38,7 +38,7 @@ LEAST = 40  # pairs; below that an accuracy says nothing
 WARN, STRONG = 0.65, 0.75
 _FOLDS, _RIDGE = 5, 1.0
 _LIST = re.compile(r"^\s*(?:[-*•]|\d+[.)、])\s", re.M)
-_I = re.compile(r"\bI\b|我")
+_I = ("I", "I'm", "I’m", "I've", "I’ve", "I'll", "I’ll", "I'd", "I’d")
 
 
 def features(answer: Answer) -> tuple[float, ...]:
@@ -51,14 +51,14 @@ def features(answer: Answer) -> tuple[float, ...]:
         math.log1p(words),
         math.log1p(size / max(1, words)),
         math.log1p(text.count("\n")),
-        math.log1p(len(_LIST.findall(text))),
+        math.log1p(len(_LIST.findall(text)) if "\n" in text else 0),
         math.log1p(text.count("**") + text.count("\n#")),
         math.log1p(text.count("`")),
         per * sum(map(text.count, "0123456789")),
         per * (text.count(",") + text.count("，") + text.count("、")),
         math.log1p(text.count("?") + text.count("？")),
         math.log1p(text.count("!") + text.count("！")),
-        math.log1p(len(_I.findall(text))),
+        math.log1p(sum(map(answer.words.count, _I)) + text.count("我")),
     )
 
 

@@ -13,7 +13,6 @@ from .findings import Example, Severity
 from .parts import Hit, RowCheck, Tally
 from .seen import Answer, Seen
 
-# Each with what must be in a text for its pattern to be worth a try: most texts hold none.
 _SPECIAL = re.compile(
     r"<\|(?:im_start|im_end|im_sep|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id"
     r"|python_tag|user|assistant|system|end|endofprompt|end_of_turn|START_OF_TURN_TOKEN|END_OF_TURN_TOKEN"
@@ -27,6 +26,24 @@ _SPEAKERS = re.compile(
 )
 
 
+# A search for plain text is many times faster than a pattern, and most texts hold none of these.
+_SPECIAL_STARTS = (
+    "<|",
+    "<s",
+    "</s",
+    "[INST",
+    "[/INST",
+    "<<",
+    "<start_of",
+    "<end_of",
+    "<extra_id",
+    "<bos",
+    "<eos",
+    "<｜",
+)
+_SPEAKER_NAMES = ("Human:", "Assistant:", "User:", "AI:", "USER:", "ASSISTANT:", "Response:", "Instruction:")
+
+
 def template_leak(seen: Seen, special: Collection[str] = ()) -> Iterator[Hit]:
     """Special tokens in any text, turn markers in answers; ``special``: the tokens of the tokenizer in use."""
     for side, text, is_answer in _texts(seen):
@@ -34,8 +51,10 @@ def template_leak(seen: Seen, special: Collection[str] = ()) -> Iterator[Hit]:
         if own is not None:
             yield Hit(side, f"special token {own}", text.index(own))
             continue
-        found = _SPECIAL.search(text) if "<" in text or "[" in text else None
-        if found is None and is_answer and ":" in text:
+        found = None
+        if ("<" in text or "[" in text) and any(start in text for start in _SPECIAL_STARTS):
+            found = _SPECIAL.search(text)
+        if found is None and is_answer and ":" in text and any(name in text for name in _SPEAKER_NAMES):
             found = _SPEAKERS.search(text)
         if found:
             yield Hit(side, found[0].strip(), found.start())
@@ -122,8 +141,7 @@ _SAYS = {
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _MOJIBAKE = re.compile("[ÂÃ][\u0080-\u00bf]|â€[™œ\x9d\x98\x99\x9c“”¦¢]|ã€[‚\x81]|ï¼[Œ\x8c]|[ÐÑ][\u0080-\u00bf][ÐÑ]")
-_FAULTS = (("U+FFFD", re.compile("\ufffd")), ("control character", _CONTROL))
-_RARE = (("invisible character", _INVISIBLE), ("mojibake", _MOJIBAKE))
+_MOJIBAKE_STARTS = "ÂÃâãïÐÑ"
 
 
 def encoding(seen: Seen, badness: Callable[[str], int] | None = None) -> Iterator[Hit]:
@@ -132,14 +150,24 @@ def encoding(seen: Seen, badness: Callable[[str], int] | None = None) -> Iterato
     ``badness`` (ftfy's) finds further kinds of mojibake; it sees only texts that are not ASCII.
     """
     for side, text, _ in _texts(seen):
-        ascii_only = text.isascii()
-        for what, pattern in _FAULTS[1:] if ascii_only else (*_FAULTS, *_RARE):
+        fault = _broken_character(text)
+        if fault:
+            yield Hit(side, *fault)
+        elif badness and not text.isascii() and badness(text) > 1:
+            yield Hit(side, "mojibake")
+
+
+def _broken_character(text: str) -> tuple[str, int] | None:
+    """The first fault of the gravest kind, and where it is."""
+    if "\ufffd" in text:
+        return "U+FFFD", text.index("\ufffd")
+    if not text.replace("\n", "").replace("\t", "").replace("\r", "").isprintable():  # as most texts are
+        for what, pattern in (("control character", _CONTROL), ("invisible character", _INVISIBLE)):
             if found := pattern.search(text):
-                yield Hit(side, what, found.start())
-                break
-        else:
-            if badness and not ascii_only and badness(text) > 1:
-                yield Hit(side, "mojibake")
+                return what, found.start()
+    if not text.isascii() and any(start in text for start in _MOJIBAKE_STARTS) and (found := _MOJIBAKE.search(text)):
+        return "mojibake", found.start()
+    return None
 
 
 def _broken(tally: Tally) -> tuple[Severity, str]:
