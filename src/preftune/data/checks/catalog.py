@@ -178,7 +178,7 @@ _ALL = (
         "encoding",
         "error",
         "row",
-        "text that was decoded wrongly: U+FFFD, control or invisible characters, mojibake",
+        "text that was decoded wrongly: U+FFFD, control characters, mojibake",
         "The model learns to write broken characters where they are in chosen answers.",
         "Decode the source again with its right encoding, or remove the rows.",
         needs="mojibake: the extra 'checks' (ftfy)",
@@ -320,7 +320,7 @@ _ALL = (
         "source_skew",
         "warning",
         "set",
-        "sources (column 'source') that differ strongly in how often the longer answer is chosen",
+        "sources (column 'source', else the files) that differ strongly in how often the longer answer is chosen",
         "Each source is then a data set of its own, with its own bias.",
         "Look at the sources one by one.",
     ),
@@ -346,6 +346,15 @@ _ALL = (
         "The label then says where an answer stood as well as how good it is.",
         "Show each pair in both orders or in a random one, and note it ('shown_first').",
         needs="votes of annotators",
+    ),
+    Check(
+        "P035",
+        "invisible_character",
+        "info",
+        "row",
+        "characters that nobody sees: zero-width spaces, byte order marks, marks of writing direction",
+        "They cost tokens, and make equal texts differ.",
+        "Remove them when the data are written, unless a script needs them.",
     ),
 )
 

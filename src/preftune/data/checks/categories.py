@@ -1,4 +1,4 @@
-"""P026, P029, P032: shares of categories and labels, and sources that differ in what they prefer."""
+"""P026, P029, P032: shares of categories and labels, and sources (or files) that differ in what they prefer."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def parse_target(text: str) -> dict[str, float]:
 class Categories:
     """Counts by category against the target; counts by label; length preference by source."""
 
-    def __init__(self, target: Mapping[str, float], field: str) -> None:
-        self._target, self._field = target, field
+    def __init__(self, target: Mapping[str, float], field: str, *, by_file: bool = False) -> None:
+        self._target, self._field, self._by_file = target, field, by_file
         self._counts: Counter[str] = Counter()
         self._labels: Counter[bool] = Counter()
         self._sources: dict[str, Counter[str]] = defaultdict(Counter)
@@ -51,9 +51,11 @@ class Categories:
         self._counts[seen.category or _NO_CATEGORY] += 1
         if not seen.is_pair:
             self._labels[seen.answers[0].side == "desirable"] += 1
-        elif seen.record.source is not None:
+            return
+        source = seen.record.source or (seen.record.origin.file if self._by_file else None)
+        if source is not None:
             chosen, rejected = (len(answer.text) for answer in seen.answers)
-            counts = self._sources[seen.record.source]
+            counts = self._sources[source]
             counts["pairs"] += 1
             counts["longer_x2"] += (chosen > rejected) + (chosen >= rejected)
 

@@ -45,7 +45,7 @@ def check(source: SourceList, options: CheckOptions | None = None, progress: Pro
     """
     options = options or CheckOptions()
     stream = RowStream(source, options)
-    parts, refused, votes, not_run = _parts(options)
+    parts, refused, votes, not_run = _parts(options, stream)
     places = Places()
     flags: dict[int, str] = {}
     for given in stream.first_pass():
@@ -86,7 +86,7 @@ def _refuse(given: Given, refused: Refused) -> None:
         refused.add_tie(BadRow(given.origin, why, "tie"), given.ties)
 
 
-def _parts(options: CheckOptions) -> tuple[list[Part], Refused, Votes, dict[str, str]]:
+def _parts(options: CheckOptions, stream: RowStream) -> tuple[list[Part], Refused, Votes, dict[str, str]]:
     """What is to be done, and which checks are not made, each with the reason."""
     tokens = TokenCounts(options.tokenizer, options.max_length) if options.tokenizer else None
     refused, votes = Refused(), Votes()
@@ -101,7 +101,7 @@ def _parts(options: CheckOptions) -> tuple[list[Part], Refused, Votes, dict[str,
         *surface_checks(tokens.special_tokens if tokens else (), slow=options.slow),
         *answer_checks(),
         Benchmarks(options.benchmarks),
-        Categories(options.category_target, options.category_field),
+        Categories(options.category_target, options.category_field, by_file=len(stream.files) > 1),
         votes,
     ]
     not_run = _optional(options, parts)

@@ -41,7 +41,7 @@ def key(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-_LEAD = 20  # characters shown before the place in question
+_LEAD = 12  # characters shown before the place in question
 
 
 def excerpt(text: str, start: int = 0, width: int = 160) -> str:

@@ -20,6 +20,7 @@ from .normal import excerpt
 from .seen import Seen
 
 MOST_EXAMPLES = 5
+MANY = 200  # records among which examples of different rows are looked for
 
 Case = tuple[int, ...]
 """Ordinals of the records that are one example."""
@@ -113,6 +114,8 @@ class Hit(NamedTuple):
     what: str
     start: int = 0
     """Where it is in the text."""
+    is_grave: bool = False
+    """Whether it should be among the examples before others."""
 
 
 @dataclass(slots=True)
@@ -169,6 +172,7 @@ class RowCheck:
         self._tell = tell or tell_hits
         self._tally = Tally()
         self._ordinals = array("I")
+        self._grave: list[int] = []
 
     def add(self, seen: Seen) -> None:
         """Look at the next record."""
@@ -182,6 +186,8 @@ class RowCheck:
         if not hits:
             return
         self._ordinals.append(seen.ordinal)
+        if len(self._grave) < MOST_EXAMPLES and any(hit.is_grave for hit in hits):
+            self._grave.append(seen.ordinal)
         tally.records += 1
         tally.sides.update({hit.side for hit in hits})
         tally.kinds.update({(hit.side, hit.what) for hit in hits})
@@ -198,7 +204,7 @@ class RowCheck:
             message,
             self._ordinals,
             total=self._tally.total,
-            cases=places.shown(self._ordinals),
+            cases=places.shown([*self._grave, *self._ordinals[:MANY]]),
             tell=lambda records: self._tell(records[0], list(self._find(records[0]))),
             details=self._tally.to_json(),
         )

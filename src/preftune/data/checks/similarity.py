@@ -47,8 +47,10 @@ def _tell(seen: Seen, hits: Sequence[Hit]) -> Example:  # noqa: ARG001 - the sha
 
 
 def word_diff(chosen: Sequence[str], rejected: Sequence[str]) -> WordDiff:
-    """How two texts differ, in runs of words; of very long ones the beginning."""
-    chosen, rejected = chosen[:_DIFF_WORDS], rejected[:_DIFF_WORDS]
+    """How two texts differ, in runs of words; of very long ones the part around the first difference."""
+    shared = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), 0)
+    start = max(0, shared - _DIFF_WORDS // 4)
+    chosen, rejected = chosen[start : start + _DIFF_WORDS], rejected[start : start + _DIFF_WORDS]
     runs: list[tuple[str, str]] = []
     for tag, a, b, c, d in SequenceMatcher(None, chosen, rejected, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -61,12 +63,18 @@ def word_diff(chosen: Sequence[str], rejected: Sequence[str]) -> WordDiff:
 def _bracketed(diff: WordDiff) -> str:
     """The diff on one line: ``… the capital is [-Paris-]{+Lyon+} …``, minus the chosen and plus the rejected words."""
     parts = []
-    for side, text in diff:
-        words = text.split()
-        if side == "same" and len(words) > 2 * _SHOWN_SAME:
-            text = " ".join([*words[:_SHOWN_SAME], "…", *words[-_SHOWN_SAME:]])
+    for place, (side, text) in enumerate(diff):
+        if side == "same":
+            text = _around(text.split(), is_first=place == 0, is_last=place == len(diff) - 1)
         parts.append({"same": text, "chosen": f"[-{text}-]", "rejected": f"{{+{text}+}}"}[side])
     return " ".join(parts)
+
+
+def _around(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
+    """The words next to a difference, dots in place of the others."""
+    before = [] if is_first else words[:_SHOWN_SAME]
+    after = [] if is_last else words[-_SHOWN_SAME:]
+    return " ".join(words if len(words) <= len(before) + len(after) else [*before, "…", *after])
 
 
 def similarity_check() -> RowCheck:

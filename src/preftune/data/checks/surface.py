@@ -1,4 +1,4 @@
-"""P015, P016, P017: what should not be in a text at all: turn markers, cuts, broken characters."""
+"""P015, P016, P017, P035: what should not be in a text at all: turn markers, cuts, broken characters."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def template_leak(seen: Seen, special: Collection[str] = ()) -> Iterator[Hit]:
     for side, text, is_answer in _texts(seen):
         own = next((token for token in special if token in text), None)
         if own is not None:
-            yield Hit(side, f"special token {own}", text.index(own))
+            yield Hit(side, f"special token {own}", text.index(own), is_grave=True)
             continue
         found = None
         if ("<" in text or "[" in text) and any(start in text for start in _SPECIAL_STARTS):
@@ -145,14 +145,14 @@ _MOJIBAKE_STARTS = "ÂÃâãïÐÑ"
 
 
 def encoding(seen: Seen, badness: Callable[[str], int] | None = None) -> Iterator[Hit]:
-    """Replacement, control and invisible characters, and UTF-8 that was read as Latin-1.
+    """Replacement and control characters, and UTF-8 that was read as Latin-1.
 
     ``badness`` (ftfy's) finds further kinds of mojibake; it sees only texts that are not ASCII.
     """
     for side, text, _ in _texts(seen):
         fault = _broken_character(text)
         if fault:
-            yield Hit(side, *fault)
+            yield Hit(side, *fault, is_grave=fault[0] == "U+FFFD" and side in ("chosen", "desirable"))
         elif badness and not text.isascii() and badness(text) > 1:
             yield Hit(side, "mojibake")
 
@@ -161,13 +161,28 @@ def _broken_character(text: str) -> tuple[str, int] | None:
     """The first fault of the gravest kind, and where it is."""
     if "\ufffd" in text:
         return "U+FFFD", text.index("\ufffd")
-    if not text.replace("\n", "").replace("\t", "").replace("\r", "").isprintable():  # as most texts are
-        for what, pattern in (("control character", _CONTROL), ("invisible character", _INVISIBLE)):
-            if found := pattern.search(text):
-                return what, found.start()
+    # Most texts are printable but for line ends and tabs, and that is known at once.
+    is_printable = text.replace("\n", "").replace("\t", "").replace("\r", "").isprintable()
+    if not is_printable and (found := _CONTROL.search(text)):
+        return "control character", found.start()
     if not text.isascii() and any(start in text for start in _MOJIBAKE_STARTS) and (found := _MOJIBAKE.search(text)):
         return "mojibake", found.start()
     return None
+
+
+def invisible_character(seen: Seen) -> Iterator[Hit]:
+    """Zero-width spaces, byte order marks, marks of writing direction, tag characters."""
+    for side, text, _ in _texts(seen):
+        if not text.isascii() and (found := _INVISIBLE.search(text)):
+            yield Hit(side, f"U+{ord(found[0]):04X}", found.start())
+
+
+def _invisible(tally: Tally) -> tuple[Severity, str]:
+    kinds = Counter[str]()
+    for (_, what), count in tally.kinds.items():
+        kinds[what] += count
+    says = ", ".join(f"{what} {count:,}" for what, count in kinds.most_common(3))
+    return "info", f"invisible characters in {tally.found} ({says})"
 
 
 def _broken(tally: Tally) -> tuple[Severity, str]:
@@ -192,10 +207,11 @@ def ftfy_badness() -> Callable[[str], int]:
 
 
 def surface_checks(special: Collection[str], *, slow: bool) -> list[RowCheck]:
-    """P015, P016, P017."""
+    """P015, P016, P017, P035."""
     badness = ftfy_badness() if slow and has_ftfy() else None
     return [
         RowCheck("template_leak", partial(template_leak, special=special), _leak),
         RowCheck("truncated", truncated, _cut, _tell_end),
         RowCheck("encoding", partial(encoding, badness=badness), _broken),
+        RowCheck("invisible_character", invisible_character, _invisible),
     ]
