@@ -100,7 +100,7 @@ def _checked(data: Sequence[str], options: CheckOptions) -> CheckReport:
 
     is_terminal = sys.stderr.isatty()
     reporter = choose_reporter(sys.stderr) if is_terminal else QuietReporter()
-    total = estimated_rows(data, options.rankings) if is_terminal else None
+    total = estimated_rows(data, options) if is_terminal else None
     with reporter.phase("checking", total, "rows") as phase:
         return run_check(data, options, phase.advance)
 

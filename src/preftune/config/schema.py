@@ -157,6 +157,9 @@ class Data(Section):
     """Use this many pairs of the training data, drawn by seed; `null` uses all."""
     max_bad_rows: Annotated[int, Field(ge=0)] = 0
     """Rows that cannot be used are listed and left out up to this many; one more stops the run."""
+    checks: Literal["warn", "strict", "off"] = "warn"
+    """Quick checks of the training data before anything else (see `preftune check`). `warn` tells what they find;
+    `strict` stops the run where rows that would be trained on have an error; `off` makes none."""
 
 
 class ObjectiveConfig(Section):

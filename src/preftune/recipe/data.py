@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
 from ..data import DataReport, GivenRows, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
+from ..data.checks import CheckReport
 from ..data.embedded import embedded_preferences
 from ..data.report import list_bad_rows
 from ..errors import DataError
@@ -21,6 +22,7 @@ from ..runs.display import Reporter
 from ..tokens.chat import ChatTemplate, Template, build_template
 from ..tokens.encode import EncodedGroup, EncodingReport, encode_feedback, encode_pairs, encode_rankings
 from ..train.evaluation import UNNAMED
+from .data_checks import check_data, flags_of
 from .given import Given
 
 Side = str
@@ -39,6 +41,7 @@ class RunData:
     encoding: dict[Side, EncodingReport]
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Codes of the data checks by pair id, where checks were made."""
+    checks: CheckReport | None = None
 
     @property
     def held_out(self) -> list[EncodedGroup]:
@@ -61,6 +64,7 @@ class RunData:
             "template": self.template.name,
             "read": {side: report.to_json() for side, report in self.reports.items()},
             "encoded": {side: report.to_json() for side, report in self.encoding.items()},
+            "checks": self.checks.to_json() if self.checks else None,
         }
 
     def dropped_rows(self) -> str:
@@ -104,12 +108,16 @@ def read_data(
     template = build_template(tokenizer, config.data.template, config.data.template_variables)
     if isinstance(template, ChatTemplate):
         _keep_template(template, tokenizer, reporter)
+    source = given.train or _paths(config.data.train)
+    named: Mapping[str, Any] = {name: _paths(one) for name, one in _held_out_sources(config.data.eval).items()}
+    checks = check_data(config, objective, source, given.held_out or named, reporter)
     reports, train, held_out = _read(config, objective, reporter, given)
     groups, encoding = {}, {}
     encoded, encoding["train"] = encode_records(config, objective, template, train)
     for name, records in held_out.items():
         groups[name], encoding[_side(name)] = encode_records(config, objective, template, records)
-    data = RunData(encoded, groups, template, reports, encoding)
+    flags = flags_of(checks, [*encoded, *(group for one in groups.values() for group in one)])
+    data = RunData(encoded, groups, template, reports, encoding, flags, checks)
     _refuse_unencodable(config, data)
     _report(config, objective, data, reporter)
     return data

@@ -10,16 +10,17 @@ from ...errors import DataError
 from ..files import file_kind
 from ..records import BadRow
 from ..sources import DataFile, SourceList, resolve
+from .options import CheckOptions
 from .stream import judged_view
 
 _ROWS = 100
 _GZIP_RATIO = 2.7  # text to gzip; the size in a gzip's last bytes is only known below 4 GiB and for one member
 
 
-def estimated_rows(source: SourceList, rankings: str = "all") -> int | None:
+def estimated_rows(source: SourceList, options: CheckOptions) -> int | None:
     """Rows of all files, exact for parquet; None where the first rows tell nothing."""
     try:
-        files, _ = resolve(source, judged_view(rankings))
+        files, _ = resolve(source, judged_view(options))
         counts = [_rows_of(file) for file in files]
     except (DataError, OSError):  # the check itself will say what is wrong
         return None

@@ -99,6 +99,14 @@ class CheckReport:
         """The finding of this code or name, if there is one."""
         return next((finding for finding in self.findings if word in (finding.code, finding.name)), None)
 
+    def codes_by_row(self) -> dict[Origin, tuple[str, ...]]:
+        """The codes of all findings that name a row; of a row with several pairs, those of any of them."""
+        codes: dict[Origin, list[str]] = {}
+        for finding in sorted(self.findings, key=lambda finding: finding.code):
+            for origin in finding.rows:
+                codes.setdefault(origin, []).append(finding.code)
+        return {origin: tuple(found) for origin, found in codes.items()}
+
     def to_json(self) -> dict[str, object]:
         """Plain values: the contract of ``preftune check --json``; rows are 1-based."""
         return {

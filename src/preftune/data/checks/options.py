@@ -29,6 +29,8 @@ class CheckOptions:
     """Prompts that must not be in the data, beside the well-known ones: a text file with one prompt per line."""
     rankings: str = "all"
     """How rankings of several answers become pairs, as ``data.rankings``."""
+    judged_answers: bool = True
+    """Also take single answers with a label; without it they are refused, as paired objectives refuse them."""
     sample: int | None = None
     """Check this many rows, drawn evenly; None checks all."""
     slow: bool = True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import pairwise
+from typing import Any
 
 from ...errors import DataError
 from ..formats import Format, View, convert, format_named, pairs_view
@@ -18,7 +19,7 @@ from ..formats.votes import VOTES, ballots_of
 from ..gather import gathered
 from ..ordering import shuffle_key
 from ..reading import format_of
-from ..records import BadRow, Ballot, BinaryFeedback, Origin
+from ..records import BadRow, Ballot, BinaryFeedback, Origin, Record
 from ..rows import RawRow
 from ..sources import SourceList, resolve
 from .options import CheckOptions
@@ -44,10 +45,15 @@ class Given:
     """Votes of annotators on this row, also where its texts give no record."""
 
 
-def judged_view(rankings: str) -> View[Judged]:
-    """Pairs of every kind of row that holds any, and single judgements as they are."""
-    pairs = pairs_view(rankings)
-    takes = {**pairs.takes, BinaryFeedback: lambda record: Made((record,))}
+def judged_view(options: CheckOptions) -> View[Any]:
+    """Pairs of every kind of row that holds any, and (unless they are not wanted) single judgements as they are."""
+    pairs = pairs_view(options.rankings)
+    if not options.judged_answers:
+        return pairs
+    takes: dict[type[Record], Callable[[Any], Made[Any]]] = {
+        **pairs.takes,
+        BinaryFeedback: lambda record: Made((record,)),
+    }
     return View(pairs.wants, takes, pairs.columns, pairs.partners, pairs.otherwise)
 
 
@@ -63,7 +69,7 @@ class RowStream:
     def __init__(self, source: SourceList, options: CheckOptions) -> None:
         if options.sample is not None and options.sample < 1:
             raise DataError(f"a sample needs at least one row, not {options.sample}")
-        self._view = judged_view(options.rankings)
+        self._view = judged_view(options)
         given = format_named(options.format, self._view)
         self.files, self.skipped = resolve(source, self._view)
         self._formats = [format_of(file, given) for file in self.files]
