@@ -49,7 +49,7 @@ def test_the_page_lists_every_key_with_values_default_and_meaning(objectives) ->
     page = config_reference(objectives)
     assert "| `objective.beta` | a number > 0 | `0.1` | Strength of the pull. |" in page
     assert "| `model.lora.target` | all-linear or a list of text | `all-linear` |" in page
-    assert "| `data.train` | text or a list of text | required |" in page
+    assert "| `data.train` | text or a list of text or a mapping of keys | required |" in page
     assert "| `train.schedule` | cosine \\| linear \\| constant | `cosine` |" in page
     assert "| `train.shuffle` | true or false | `true` |" in page
     assert "| `eval.every` | epoch or a whole number >= 1 or a number > 0 and < 1 or null | `null` |" in page

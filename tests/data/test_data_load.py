@@ -155,7 +155,7 @@ def test_a_registry_gives_columns_and_tags_and_names_what_it_leaves_out(tmp_path
         ({"ranking": True, "ms_hub_url": "x"}, "no local file (ms_hub_url)"),
         ({**ENTRY, "file_name": "c.json"}, "no such file or folder"),
         ({**ENTRY, "file_name": 3}, "'file_name' must be text"),
-        ({**ENTRY, "num_samples": 3}, "'num_samples' is not supported"),
+        ({**ENTRY, "num_sample": 3}, "'num_sample' is not supported; did you mean 'num_samples'"),
         ({**ENTRY, "split": "test"}, "'split' 'test' is not supported"),
         ({**ENTRY, "formatting": "xml"}, "unknown formatting 'xml'"),
         ({**ENTRY, "columns": {"promt": "q"}}, "did you mean 'prompt'"),

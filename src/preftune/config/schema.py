@@ -123,17 +123,31 @@ class Model(Section):
     """Where to train. `auto`: a GPU where there is one."""
 
 
+class TrainSource(Section):
+    """One of several sources of training pairs, and how much of it is used."""
+
+    path: Text
+    """As an entry of `data.train`."""
+    max_samples: Count | None = None
+    """Use at most this many of its pairs, drawn by seed."""
+    weight: Above | None = None
+    """Its part of the mixture, beside the weights of the other sources. As many pairs are used as the smallest share
+    allows; none comes twice."""
+
+
 class Data(Section):
     """Preference data: what is read, held out and cut. Paths start from the folder the command runs in."""
 
-    train: Text | Texts
+    train: Text | Annotated[tuple[Text | TrainSource, ...], Field(strict=False, min_length=1)]
     """Preference pairs: a file, folder, pattern, or `folder:name` of a LLaMA-Factory `dataset_info.json`; a list of
-    these; or `demo` for the embedded ones."""
+    these, each of which may be `{path: ..., max_samples: 1000, weight: 0.3}`; or `demo` for the embedded ones."""
     eval: Text | Texts | dict[SetName, Text | Texts] | None = None
     """Held-out pairs, named in the same ways; or several sets as `{name: files, ...}`, each measured by itself too;
     `null` holds out `eval_fraction` of the training data."""
     eval_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     """Share of the pairs to hold out, by prompt: no prompt is on both sides. Leave it out when `eval` is given."""
+    eval_pairs: Count | None = None
+    """Number of pairs to hold out, in place of `eval_fraction`; at most half of them."""
     format: Text = "auto"
     """Format of the rows, by name. `auto`: recognised by the keys of each row."""
     template: Text = "auto"
@@ -160,6 +174,12 @@ class Data(Section):
     checks: Literal["warn", "strict", "off"] = "warn"
     """Quick checks of the training data before anything else (see `preftune check`). `warn` tells what they find;
     `strict` stops the run where rows that would be trained on have an error; `off` makes none."""
+
+    @property
+    def sources(self) -> tuple[TrainSource, ...]:
+        """What `train` names, one by one."""
+        named = (self.train,) if isinstance(self.train, str) else self.train
+        return tuple(TrainSource(path=one) if isinstance(one, str) else one for one in named)
 
 
 class ObjectiveConfig(Section):
@@ -332,7 +352,7 @@ def _conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("model", "revision"), "is for models on the hub; the embedded demo model has none; leave it out"
     if model.device == "mps" and model.dtype == "float64":
         yield ("model", "dtype"), "float64 does not exist on mps; use float32"
-    if config.eval.every is not None and data.eval is None and data.eval_fraction == 0:
+    if config.eval.every is not None and data.eval is None and data.eval_fraction == 0 and not data.eval_pairs:
         yield ("eval", "every"), "needs held-out pairs: give data.eval, or data.eval_fraction above 0"
 
 
@@ -378,6 +398,12 @@ def _process_conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
 def _data_conflicts(data: Data) -> Iterator[tuple[tuple[str, ...], str]]:
     if data.max_prompt_length is not None and data.max_prompt_length >= data.max_length:
         yield ("data", "max_prompt_length"), f"leaves no room for an answer: data.max_length is {data.max_length}"
+    if len({source.weight is None for source in data.sources}) > 1:
+        yield ("data", "train"), "gives some sources a weight and others none; give each one, or none"
+    if data.eval_pairs is not None and data.eval is not None:
+        yield ("data", "eval_pairs"), "has no use when data.eval names the held-out pairs; leave one of them out"
+    if data.eval_pairs is not None and data.eval_fraction != Data.model_fields["eval_fraction"].default:
+        yield ("data", "eval_pairs"), "takes the place of data.eval_fraction; leave one of them out"
     if data.margin_threshold is not None and data.rankings is None:
         yield ("data", "margin_threshold"), "has no use without data.rankings, which says how rankings become pairs"
     if data.eval is not None and data.eval_fraction not in (0.0, Data.model_fields["eval_fraction"].default):

@@ -25,7 +25,7 @@ from .records import (
 )
 from .report import DataReport, FileReport
 from .rows import GivenRows, RawRow, read_rows
-from .sources import Skipped
+from .sources import Share, Skipped, SourceList
 from .split import overlap, split_by_prompt
 
 __all__ = [
@@ -53,7 +53,9 @@ __all__ = [
     "RawRow",
     "Record",
     "Role",
+    "Share",
     "Skipped",
+    "SourceList",
     "Strategy",
     "Turns",
     "VotedPair",

@@ -24,7 +24,7 @@ from .records import BinaryFeedback, PreferencePair, Record, Role
 
 FILE_NAME = "dataset_info.json"
 
-_ENTRY_KEYS = frozenset({"file_name", "formatting", "ranking", "columns", "tags", "split"})
+_ENTRY_KEYS = frozenset({"file_name", "formatting", "ranking", "columns", "tags", "split", "num_samples"})
 _REMOTE_KEYS = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 _COLUMNS = {
     "alpaca": frozenset({"prompt", "query", "response", "history", "system"}),
@@ -65,6 +65,7 @@ class Entry:
     name: str
     path: Path
     format: Format
+    num_samples: int | None = None
 
 
 def is_registry(path: Path) -> bool:
@@ -145,7 +146,14 @@ def _entry(path: Path, name: str, spec: Mapping[str, object]) -> Entry:
     else:
         defaults = _DEFAULT_TAGS | (_OPENAI_TAGS if formatting == "openai" else {})
         fmt = _sharegpt(columns, "columns" in spec, defaults | tags)
-    return Entry(name, file, fmt)
+    return Entry(name, file, fmt, _num_samples(spec, where))
+
+
+def _num_samples(spec: Mapping[str, object], where: str) -> int | None:
+    value = spec.get("num_samples")
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise DataError(f"{where}: 'num_samples' must be a whole number above 0, not {value!r}: mend it")
 
 
 def _inside(folder: Path, file_name: str, where: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from heapq import nsmallest
 from typing import Any, Generic
 
 from ..errors import DataError
@@ -13,11 +12,11 @@ from .formats import Format, View, convert, format_named
 from .formats.views import R
 from .formats.votes import VOTES
 from .gather import gathered
-from .ordering import shuffle_key
+from .mixing import Amounts
 from .records import BadRow
 from .report import DataReport, FileReport, count_kinds, list_bad_rows
 from .rows import RawRow
-from .sources import DataFile, Skipped, SourceList, resolve
+from .sources import DataFile, Skipped, SourceList, as_shares, resolve
 
 
 @dataclass(slots=True)
@@ -73,7 +72,8 @@ def read_source(
         left = [*bad, *(row for reading in readings for row in reading.without)]
         raise DataError(f"{_names(files)}: no usable {view.what} ({_counted(left)}):\n{list_bad_rows(left)}")
     _refuse(bad, max_bad_rows)
-    kept = _sample(records, max_samples, seed)
+    amounts = Amounts(as_shares(source), max_samples, seed)
+    kept = amounts.of((reading.file, reading.records) for reading in readings)
     return kept, _report(view, readings, kept, skipped)
 
 
@@ -113,13 +113,6 @@ def _refuse(bad: Sequence[BadRow], allowed: int) -> None:
 def _counted(bad: Sequence[BadRow]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(bad).items())
     return f"{'1 row' if len(bad) == 1 else f'{len(bad)} rows'} cannot be used: {kinds}"
-
-
-def _sample(records: list[R], size: int | None, seed: int) -> tuple[R, ...]:
-    if size is None or size >= len(records):
-        return tuple(records)
-    places = nsmallest(size, range(len(records)), key=lambda place: shuffle_key(seed, str(place)))
-    return tuple(records[place] for place in sorted(places))
 
 
 def _report(

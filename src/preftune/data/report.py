@@ -27,7 +27,7 @@ class FileReport:
     records: int
     """Records given back."""
     sampled_out: int
-    """Usable records that ``max_samples`` left out."""
+    """Usable records that ``max_samples``, ``num_samples`` or the weights of a mixture left out."""
     entry: str | None = None
     """Name in dataset_info.json, where the file comes from one."""
 

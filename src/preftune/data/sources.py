@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,20 @@ from .records import BadRow
 from .rows import GivenRows, RawRow, read_rows
 
 Source = str | Path | GivenRows
-SourceList = Source | Sequence[Source]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A source, and how much of it is used."""
+
+    source: Source
+    max_samples: int | None = None
+    """At most so many records, drawn by seed."""
+    weight: float | None = None
+    """Its part of a mixture, beside the weights of the other sources."""
+
+
+SourceList = Source | Share | Sequence[Source | Share]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,10 @@ class DataFile:
     entry: str | None = None
     given: GivenRows | None = None
     """Its rows, where a program holds them; then there is no file, and ``path`` is only a name."""
+    num_samples: int | None = None
+    """How many of its records the registry wants."""
+    share: int = 0
+    """Which source of the list it belongs to."""
 
     def read(self) -> Iterator[RawRow | BadRow]:
         """Its rows in order."""
@@ -46,6 +63,14 @@ class Skipped:
     reason: str
 
 
+def as_shares(source: SourceList) -> tuple[Share, ...]:
+    """The sources one by one. Raises DataError where there is none."""
+    listed: Sequence[Source | Share] = [source] if isinstance(source, str | Path | GivenRows | Share) else source
+    if not listed:
+        raise DataError("no data: the list of sources is empty; name a file or folder")
+    return tuple(one if isinstance(one, Share) else Share(one) for one in listed)
+
+
 def resolve(source: SourceList, view: View[Any]) -> tuple[tuple[DataFile, ...], tuple[Skipped, ...]]:
     """The files that a source (or a list of them) stands for, in order, and what of it is left out.
 
@@ -53,17 +78,14 @@ def resolve(source: SourceList, view: View[Any]) -> tuple[tuple[DataFile, ...], 
 
     Raises DataError where a source does not exist or holds no data.
     """
-    sources: Sequence[Source] = [source] if isinstance(source, str | Path | GivenRows) else source
-    if not sources:
-        raise DataError("no data: the list of sources is empty; name a file or folder")
     files: list[DataFile] = []
     skipped: list[Skipped] = []
-    for one in sources:
+    for number, share in enumerate(as_shares(source)):
         try:
-            found, left = _resolve_one(one, view)
+            found, left = _resolve_one(share.source, view)
         except OSError as error:  # a name that is too long, a folder that may not be entered
-            raise DataError(f"{one}: cannot be read: {error.strerror}") from None
-        files += found
+            raise DataError(f"{share.source}: cannot be read: {error.strerror}") from None
+        files += [replace(file, share=number) for file in found]
         skipped += left
     return tuple(files), tuple(skipped)
 
@@ -105,7 +127,7 @@ def _from_registry(registry: Path, name: str | None, view: View[Any]) -> tuple[l
         if not entry.path.exists():
             raise DataError(f"{registry}: entry {entry.name!r}: {missing(entry.path)}")
         paths = _data_files(entry.path) if entry.path.is_dir() else [entry.path]
-        files += [DataFile(path, entry.format, entry.name) for path in paths]
+        files += [DataFile(path, entry.format, entry.name, num_samples=entry.num_samples) for path in paths]
     return files, [Skipped(f"{registry}:{key}", f"entry {key!r} {why}") for key, why in left]
 
 

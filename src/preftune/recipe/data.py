@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ..config import Config
-from ..data import DataReport, GivenRows, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
+from ..data import DataReport, Share, SourceList, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
 from ..data.checks import CheckReport
 from ..data.embedded import embedded_preferences
 from ..data.report import list_bad_rows
@@ -108,10 +108,11 @@ def read_data(
     template = build_template(tokenizer, config.data.template, config.data.template_variables)
     if isinstance(template, ChatTemplate):
         _keep_template(template, tokenizer, reporter)
-    source = given.train or _paths(config.data.train)
-    named: Mapping[str, Any] = {name: _paths(one) for name, one in _held_out_sources(config.data.eval).items()}
-    checks = check_data(config, objective, source, given.held_out or named, reporter)
-    reports, train, held_out = _read(config, objective, reporter, given)
+    wanted = config.data.sources
+    source: SourceList = given.train or [Share(_path(one.path), one.max_samples, one.weight) for one in wanted]
+    named: Mapping[str, SourceList] = given.held_out or _held_out_sources(config.data.eval)
+    checks = check_data(config, objective, source, named, reporter)
+    reports, train, held_out = _read(config, objective, source, named, reporter)
     groups, encoding = {}, {}
     encoded, encoding["train"] = encode_records(config, objective, template, train)
     for name, records in held_out.items():
@@ -155,14 +156,16 @@ def encode_records(
 
 
 def _read(
-    config: Config, objective: BoundObjective, reporter: Reporter, given: Given
+    config: Config,
+    objective: BoundObjective,
+    source: SourceList,
+    sources: Mapping[str, SourceList],
+    reporter: Reporter,
 ) -> tuple[dict[Side, DataReport], Sequence[Any], Mapping[str, Sequence[Any]]]:
     section, seed = config.data, config.train.seed
-    source = given.train or section.train
     records, report = load_records(config, objective, source, max_samples=section.max_samples, seed=seed)
-    sources = given.held_out or _held_out_sources(section.eval)
     if not sources:
-        train, rest = split_by_prompt(records, eval_fraction=section.eval_fraction, seed=seed)
+        train, rest = split_by_prompt(records, eval_fraction=_held_out_share(config, len(records)), seed=seed)
         return {"train": report}, train, {UNNAMED: rest}
     reports, held_out = {"train": report}, {}
     for name, one in sources.items():
@@ -176,31 +179,42 @@ def _read(
     return reports, records, held_out
 
 
-def _held_out_sources(named: Any) -> Mapping[str, Any]:
-    if named is None or isinstance(named, Mapping):
-        return named or {}
-    return {UNNAMED: named}
+def _held_out_share(config: Config, records: int) -> float:
+    wanted = config.data.eval_pairs
+    if wanted is None:
+        return config.data.eval_fraction
+    if wanted > records / 2:
+        raise DataError(f"data.eval_pairs: {wanted} is more than half of the {records} records; hold out fewer")
+    return wanted / records
+
+
+def _held_out_sources(named: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None) -> dict[str, SourceList]:
+    if named is None:
+        return {}
+    sets = named if isinstance(named, Mapping) else {UNNAMED: named}
+    return {
+        name: [_path(one) for one in ([files] if isinstance(files, str) else files)] for name, files in sets.items()
+    }
 
 
 def load_records(
-    config: Config, objective: BoundObjective, source: str | Sequence[str] | GivenRows, **options: Any
+    config: Config, objective: BoundObjective, source: SourceList, **options: Any
 ) -> tuple[Sequence[Any], DataReport]:
     """Records of the kind that the objective judges."""
-    section, paths = config.data, source if isinstance(source, GivenRows) else _paths(source)
+    section = config.data
     options |= {"format": section.format, "max_bad_rows": section.max_bad_rows}
     if objective.data == "feedback":
-        feedback = load_feedback(paths, **options)
+        feedback = load_feedback(source, **options)
         return feedback.records, feedback.report
     if objective.data == "rankings":
-        rankings = load_rankings(paths, **options)
+        rankings = load_rankings(source, **options)
         return rankings.records, rankings.report
-    pairs = load_pairs(paths, rankings=section.rankings, margin_threshold=section.margin_threshold, **options)
+    pairs = load_pairs(source, rankings=section.rankings, margin_threshold=section.margin_threshold, **options)
     return pairs.pairs, pairs.report
 
 
-def _paths(source: str | Sequence[str]) -> list[str | Path]:
-    names = [source] if isinstance(source, str) else list(source)
-    return [embedded_preferences() if name == "demo" and not Path(name).exists() else name for name in names]
+def _path(name: str) -> str | Path:
+    return embedded_preferences() if name == "demo" and not Path(name).exists() else name
 
 
 def _refuse_unencodable(config: Config, data: RunData) -> None:

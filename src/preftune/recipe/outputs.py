@@ -125,7 +125,6 @@ def _card(
     judged: Verdict,
 ) -> CardFacts:
     rows = held_out_rows(history)
-    train = config.data.train
     return CardFacts(
         name=directory.root.absolute().name,
         base_model=policy.source.path,
@@ -140,7 +139,7 @@ def _card(
             "steps": plan.steps,
             "seed": config.train.seed,
         },
-        data=[train] if isinstance(train, str) else list(train),
+        data=[source.path for source in config.data.sources],
         train_pairs=len(data.train),
         held_out_pairs=len(data.held_out),
         verdict=judged.sentence,
