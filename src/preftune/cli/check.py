@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConfigError
+from ..runs.text import visible
+from . import check_fix
 
 if TYPE_CHECKING:
     from ..data.checks import CheckOptions, CheckReport
@@ -51,16 +53,24 @@ def check(
     html_out: Annotated[
         Path | None, typer.Option("--html", metavar="OUT", help="Write the report as a page with charts and texts.")
     ] = None,
+    fix: check_fix.FixOut = None,
+    drop: check_fix.Drop = "",
+    balance: check_fix.Balance = "",
+    resample: check_fix.Resample = "",
+    aggregate: check_fix.Aggregate = check_fix.MAJORITY,
+    overwrite: check_fix.Overwrite = False,
     fail_on: Annotated[
         str, typer.Option(metavar="CODE,...", help="Further checks, by code or name, that make the exit code 1.")
     ] = "",
 ) -> None:
-    """Find faults in preference data: exit code 0 where they are fit, 1 with errors, 2 where they cannot be read."""
+    """Find faults in preference data: exit code 0 where they are fit, 1 with errors, 2 where they cannot be read.
+
+    With --fix, the exit code is that of the cleaned set.
+    """
     from ..data.checks import CheckOptions, checks_named
     from ..data.checks.categories import parse_target
-    from .check_html import write_page
 
-    fatal = {one.code for one in checks_named(fail_on.split(","))}
+    fatal = frozenset(one.code for one in checks_named(fail_on.split(",")))
     options = CheckOptions(
         format=format,
         eval=eval_data,
@@ -73,23 +83,51 @@ def check(
         sample=sample,
         slow=not quick,
         pii=pii,
+        flags=fix is not None,
     )
-    named = {"all rows": json_out, "page": html_out}
-    outputs = {what: path for what, path in named.items() if path is not None and path != _STDOUT}
-    for path in outputs.values():
-        if path.is_dir():
+    mending = check_fix.fix_asked(fix, drop, balance, resample, aggregate, overwrite, options)
+    for path in (json_out, html_out):
+        if path is not None and path.is_dir():
             raise ConfigError(f"{path}: is a folder: name a file to write")
+    if mending:
+        check_fix.refuse_place(mending, data, options)
     report = _checked(data, options)
-    failed = report.verdict == "unfit" or any(finding.code in fatal for finding in report.findings)
+    failed = _fails(report, fatal)
+    _show(report, data, options, json_out, html_out, failed=failed)
+    if mending:
+        mended = check_fix.write_fix(mending, data, options, report)
+        after = _checked([str(mending.out)], check_fix.options_for(options))
+        failed = _fails(after, fatal)
+        if json_out != _STDOUT:
+            typer.echo("\n" + visible("\n".join(check_fix.account(mending, mended, report, after))))
+    raise typer.Exit(int(failed))
+
+
+def _fails(report: CheckReport, fatal: Collection[str]) -> bool:
+    return report.verdict == "unfit" or any(finding.code in fatal for finding in report.findings)
+
+
+def _show(
+    report: CheckReport,
+    data: Sequence[str],
+    options: CheckOptions,
+    json_out: Path | None,
+    html_out: Path | None,
+    *,
+    failed: bool,
+) -> None:
+    """Write the files that were asked for, then print the report, unless the JSON is on the screen."""
     if json_out is not None:
         _write_json(json_out, report)
     if html_out is not None:
+        from .check_html import write_page
+
         write_page(html_out, data, options, report)
     if json_out != _STDOUT:
         from .check_terminal import print_report
 
-        print_report(report, sys.stdout, failed=failed, written=outputs)
-    raise typer.Exit(int(failed))
+        named = {"all rows": json_out, "page": html_out}
+        print_report(report, sys.stdout, failed=failed, written={k: path for k, path in named.items() if path})
 
 
 def _checked(data: Sequence[str], options: CheckOptions) -> CheckReport:

@@ -65,10 +65,11 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_files(folder: Path) -> Iterator[Path]:
+def atomic_files(folder: Path, last: str | None = None) -> Iterator[Path]:
     """Yield an empty folder; when the block ends, its files move into ``folder``, each in one step, replacing others.
 
-    For files that must lie beside others (a model in the run folder). Where the block fails, nothing is moved.
+    For files that must lie beside others (a model in the run folder). Where the block fails, nothing is moved. The
+    file named ``last`` moves after the others: where it is new, they are too.
     """
     with as_run_folder_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def atomic_files(folder: Path) -> Iterator[Path]:
         with as_run_folder_error(folder):
             yield temp
             _flush_tree(temp)
-            for file in sorted(p for p in temp.rglob("*") if p.is_file()):
+            for file in sorted((p for p in temp.rglob("*") if p.is_file()), key=lambda p: (p.name == last, p)):
                 place = folder / file.relative_to(temp)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .aggregate import METHODS, Decided, Method, decide
+from .aggregate import METHODS, Decided, Method, decide, winners
 from .agreement import Agreement, WinRate, agreement
 from .quality import AnnotatorQuality, Consensus, dawid_skene, leave_one_out
 from .reading import VotesRead, read_votes
@@ -33,4 +33,5 @@ __all__ = [
     "raw_agreement",
     "read_votes",
     "unanimous",
+    "winners",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...errors import DataError, did_you_mean
 from ..derive import decided_pair, majority
-from ..records import CHOICES, Choice, PreferencePair, VotedPair
+from ..records import CHOICES, Ballot, Choice, PreferencePair, VotedPair
 from .quality import dawid_skene
 from .tally import Tally
 
@@ -29,7 +29,7 @@ def decide(voted: Sequence[VotedPair], method: str = "majority") -> Decided:
     """The winner of each voted pair, in their order. Raises DataError for an unknown method."""
     pairs: list[PreferencePair] = []
     ties: list[VotedPair] = []
-    for one, (winner, certainty) in zip(voted, _winners(voted, method), strict=True):
+    for one, (winner, certainty) in zip(voted, winners([one.ballots for one in voted], method), strict=True):
         pair = decided_pair(one, winner, certainty)
         if pair is None:
             ties.append(one)
@@ -38,13 +38,16 @@ def decide(voted: Sequence[VotedPair], method: str = "majority") -> Decided:
     return Decided(tuple(pairs), tuple(ties))
 
 
-def _winners(voted: Sequence[VotedPair], method: str) -> list[tuple[Choice, float]]:
+def winners(items: Iterable[Sequence[Ballot]], method: str) -> list[tuple[Choice, float]]:
+    """The winner of each item and its certainty, from the ballots on it. Raises DataError for an unknown method."""
     if method == "majority":
-        return [majority(ballot.choice for ballot in one.ballots) for one in voted]
+        return [majority(ballot.choice for ballot in ballots) for ballots in items]
     if method != "dawid_skene":
         raise DataError(f"--aggregate: unknown method {method!r}{did_you_mean(method, METHODS)}")
     tally = Tally()
-    for one in voted:
-        tally.add(one.ballots)
+    for ballots in items:
+        tally.add(ballots)
+    if not tally.votes:
+        return []
     beliefs = dawid_skene(tally.table()).beliefs
     return [(CHOICES[int(belief.argmax())], float(belief.max())) for belief in beliefs]

@@ -66,10 +66,10 @@ class RowStream:
     Raises DataError where a source or a format cannot be used.
     """
 
-    def __init__(self, source: SourceList, options: CheckOptions) -> None:
+    def __init__(self, source: SourceList, options: CheckOptions, view: View[Any] | None = None) -> None:
         if options.sample is not None and options.sample < 1:
             raise DataError(f"a sample needs at least one row, not {options.sample}")
-        self._view = judged_view(options)
+        self._view = view or judged_view(options)
         given = format_named(options.format, self._view)
         self.files, self.skipped = resolve(source, self._view)
         self._formats = [format_of(file, given) for file in self.files]

@@ -111,7 +111,8 @@ def judge(sample: list[tuple[int, tuple[float, ...]]]) -> dict[str, Any]:
     groups = np.array([group for group, _ in sample], dtype=np.uint64)
     differences: Matrix = np.array([row for _, row in sample])
     scale = differences.std(axis=0)
-    scaled = differences / np.where(scale > 0, scale, 1.0)
+    # A column of equal values has a spread of rounding errors, and dividing by these would leave noise of 1e16.
+    scaled = differences / np.where(scale > 1e-9, scale, 1.0)
     accuracy = cross_validated(scaled, groups)
     weights = logistic(scaled)
     order = np.argsort(-np.abs(weights))
