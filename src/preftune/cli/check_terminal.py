@@ -12,7 +12,7 @@ from ..data.checks import CheckReport, Finding, Severity
 from ..runs.text import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, OverflowMethod
 
 _WIDTH = 100
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -64,7 +64,8 @@ def _print(console: Console, stream: TextIO, line: Line) -> None:
     shown = visible(text).encode(encoding, "backslashreplace").decode(encoding)
     # A Text object: square brackets in it are brackets, not markup.
     cropped = style == _CROPPED
-    line_text = Text(shown, style=style, no_wrap=cropped, overflow="ellipsis" if cropped else "fold")
+    dots: OverflowMethod = "ellipsis" if "utf" in encoding.lower() else "crop"
+    line_text = Text(shown, style=style, no_wrap=cropped, overflow=dots if cropped else "fold")
     console.print(Padding(line_text, (0, 0, 0, indent), expand=False))
 
 
