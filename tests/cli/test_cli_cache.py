@@ -10,7 +10,8 @@ import torch
 
 from preftune.cli import cache as command
 from preftune.cli.main import main
-from preftune.logprobs.cache import LogprobTable, cache_folder
+from preftune.logprobs.cache import LogprobTable
+from preftune.logprobs.shards import cache_folder
 
 
 @pytest.fixture

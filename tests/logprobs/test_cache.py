@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from preftune.errors import RunFolderError
-from preftune.logprobs.cache import LogprobTable, cache_folder
+from preftune.logprobs.cache import LogprobTable
 from preftune.logprobs.cache_folders import cache_folders
+from preftune.logprobs.shards import cache_folder
 
 IDS = [bytes([i]) * 16 for i in range(3)]
 VALUES = [torch.tensor([-1.5, -0.25]), torch.tensor([-3.0]), torch.tensor([-0.125, -2.0, -7.5])]
@@ -93,7 +94,7 @@ def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("preftune.logprobs.cache.os.fsync", full)
+    monkeypatch.setattr("preftune.logprobs.shards.os.fsync", full)
     with pytest.raises(RunFolderError, match=r"No space left.*reference\.cache_dir"):
         table.add(IDS, VALUES)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["about.json", "key.json"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from preftune.logprobs.cache import LogprobTable, cache_folder
+from preftune.logprobs.cache import LogprobTable
 from preftune.logprobs.cache_folders import cache_folders, clear
+from preftune.logprobs.shards import cache_folder
 
 ABOUT = {"model": "models/small", "data": ["pairs.jsonl"]}
 
@@ -24,8 +25,8 @@ def test_folders_tell_their_answers_size_and_what_they_are_for(tmp_path):
     made = fill(tmp_path, "b", 1)
     found = {f.path: f for f in cache_folders(tmp_path)}
     assert len(found) == 2
-    assert found[made].answers == 1
-    assert sum(f.answers for f in found.values()) == 4
+    assert found[made].rows == 1
+    assert sum(f.rows for f in found.values()) == 4
     assert found[made].size == sum(p.stat().st_size for p in made.iterdir())
     assert found[made].key == {"weights": "b", "dtype": "float32"}
     assert found[made].about == ABOUT
@@ -41,7 +42,7 @@ def test_a_file_without_a_header_is_named_as_damaged(tmp_path, content):
     folder = fill(tmp_path, "a", 2)
     (folder / "odd.safetensors").write_bytes(content)
     (found,) = cache_folders(tmp_path)
-    assert (found.answers, found.damaged) == (2, ("odd.safetensors",))
+    assert (found.rows, found.damaged) == (2, ("odd.safetensors",))
 
 
 def test_clearing_deletes_the_folder_with_what_a_killed_process_left(tmp_path):
@@ -69,7 +70,7 @@ def test_shards_that_were_put_aside_are_named_and_deleted_with_the_folder(tmp_pa
     aside = min(folder.glob("*.safetensors"))
     aside.rename(aside.with_suffix(".damaged"))
     (found,) = cache_folders(tmp_path)
-    assert (found.answers, found.damaged) == (1, (f"{aside.stem}.damaged",))
+    assert (found.rows, found.damaged) == (1, (f"{aside.stem}.damaged",))
     assert found.size == sum(p.stat().st_size for p in folder.iterdir())
     clear(found)
     assert not folder.exists()

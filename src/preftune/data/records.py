@@ -65,7 +65,7 @@ Turns = tuple[Message, ...]
 Kind = Literal["chat", "text"]
 
 
-def _content_id(given: TemplateInput, prompt: Turns, completions: tuple[Turns, ...], *judgement: object) -> str:
+def content_id(given: TemplateInput, prompt: Turns, completions: tuple[Turns, ...], *judgement: object) -> str:
     """Hash of what was said and how it was judged, independent of file and row; 32 hex digits."""
     turns = [[(m.role, m.content, m.fields)[: 3 if m.fields else 2] for m in part] for part in (prompt, *completions)]
     inputs = [(given.tools, given.variables)] if given != NO_INPUT else []
@@ -125,7 +125,7 @@ class PreferencePair(_Judged):
     @cached_property
     def id(self) -> str:
         """Hash of the content (prompt and both answers), independent of file and row; 32 hex digits."""
-        return _content_id(self.template_input, self.prompt, self.completions)
+        return content_id(self.template_input, self.prompt, self.completions)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class BinaryFeedback(_Judged):
     @cached_property
     def id(self) -> str:
         """Hash of the content (prompt, answer and label), independent of file and row; 32 hex digits."""
-        return _content_id(self.template_input, self.prompt, self.completions, self.desirable)
+        return content_id(self.template_input, self.prompt, self.completions, self.desirable)
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Ranking(_Judged):
     @cached_property
     def id(self) -> str:
         """Hash of the content (prompt, answers and ranks), independent of file and row; 32 hex digits."""
-        return _content_id(self.template_input, self.prompt, self.completions, self.ranks)
+        return content_id(self.template_input, self.prompt, self.completions, self.ranks)
 
 
 Choice = Literal["first", "second", "tie"]
@@ -210,7 +210,7 @@ class VotedPair(_Judged):
     def id(self) -> str:
         """Hash of the content (prompt, answers and votes), independent of file and row; 32 hex digits."""
         votes = sorted((ballot.annotator, ballot.choice) for ballot in self.ballots)
-        return _content_id(self.template_input, self.prompt, self.completions, votes)
+        return content_id(self.template_input, self.prompt, self.completions, votes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ class ComparedAnswers(_Judged):
     def id(self) -> str:
         """Hash of the content (prompt, answers and comparisons), independent of file and row; 32 hex digits."""
         said = [(one.first, one.second, one.choice) for one in self.comparisons]
-        return _content_id(self.template_input, self.prompt, self.completions, said)
+        return content_id(self.template_input, self.prompt, self.completions, said)
 
 
 Record = PreferencePair | BinaryFeedback | Ranking | VotedPair | ComparedAnswers

@@ -1,4 +1,4 @@
-"""What lies in a reference cache, and how it is deleted: names and headers are read, no values, and no torch."""
+"""What lies in a cache of log-probs or tokens, and how it is deleted: only names and headers are read; no torch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _LONGEST_HEADER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class CacheFolder:
-    """The log-probs of one reference: one model in one dtype, layout and version of the code."""
+    """Log-probs of one reference (a model in one dtype and layout), or tokens of one set (files and a tokenizer)."""
 
     path: Path
-    answers: int
+    rows: int
+    """Answers with log-probs, or records with tokens."""
     size: int
     """Bytes on disk."""
     written: float
@@ -50,7 +51,7 @@ def cache_folders(root: Path) -> list[CacheFolder]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RunFolderError(f"the reference cache {root} cannot be read: {error.strerror}") from None
+        raise RunFolderError(f"the cache {root} cannot be read: {error.strerror}") from None
 
 
 def clear(folder: CacheFolder) -> None:
@@ -66,7 +67,7 @@ def clear(folder: CacheFolder) -> None:
         if not any(folder.path.iterdir()):
             folder.path.rmdir()
     except OSError as error:
-        raise RunFolderError(f"the reference cache {folder.path} cannot be deleted: {error.strerror}") from None
+        raise RunFolderError(f"the cache {folder.path} cannot be deleted: {error.strerror}") from None
 
 
 def _own_files(folder: Path) -> list[Path]:
@@ -74,16 +75,16 @@ def _own_files(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path) -> CacheFolder:
-    answers, damaged = 0, [path.name for path in folder.glob(f"*{DAMAGED}")]
+    rows, damaged = 0, [path.name for path in folder.glob(f"*{DAMAGED}")]
     for shard in folder.glob(SHARDS):
         try:
-            answers += _answers(shard)
+            rows += _rows(shard)
         except (ValueError, KeyError, TypeError, IndexError):
             damaged.append(shard.name)
     files = [path.stat() for path in _own_files(folder)]
     return CacheFolder(
         path=folder,
-        answers=answers,
+        rows=rows,
         size=sum(f.st_size for f in files),
         written=max(f.st_mtime for f in files),
         key=_json(folder / KEY),
@@ -92,7 +93,7 @@ def _read(folder: Path) -> CacheFolder:
     )
 
 
-def _answers(shard: Path) -> int:
+def _rows(shard: Path) -> int:
     """Rows of a shard, from its header: 8 bytes with the length of a JSON text, then the text."""
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -17,8 +17,9 @@ from ..tokens.batch import TokenBatch
 from ..tokens.encode import EncodedGroup
 from ..tokens.layouts import Layout
 from ..tokens.sampler import passes
-from .cache import ID_BYTES, LogprobTable
+from .cache import LogprobTable
 from .scorer import CompletionScorer
+from .shards import ID_BYTES
 from .types import SequenceLogprobs
 
 

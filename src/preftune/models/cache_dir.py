@@ -20,6 +20,11 @@ def reference_cache() -> Path:
     return cache_root() / "reference"
 
 
+def token_cache() -> Path:
+    """Where tokens of large sets are kept."""
+    return cache_root() / "tokens"
+
+
 def verdict_cache() -> Path:
     """Where the replies of judges behind endpoints are kept."""
     return cache_root() / "verdicts"

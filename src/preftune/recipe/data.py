@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,11 +22,12 @@ from ..errors import DataError
 from ..objectives import BoundObjective
 from ..runs.display import Reporter
 from ..tokens.chat import ChatTemplate, build_template
-from ..tokens.encode import EncodedGroup, EncodingReport, encode_feedback, encode_pairs, encode_rankings
+from ..tokens.encode import Advance, EncodedGroup, EncodingReport, encode_feedback, encode_pairs, encode_rankings
 from ..tokens.template import Template
 from ..train.evaluation import UNNAMED
 from .data_checks import check_data, flags_of
 from .given import Given
+from .kept_tokens import encoding_key, kept_tokens
 
 T = TypeVar("T")
 Side = str
@@ -102,13 +104,18 @@ def read_data(
     tokenizer: PreTrainedTokenizerBase,
     reporter: Reporter,
     given: Given = Given(),  # noqa: B008 - frozen
+    *,
+    keeps: bool = True,
 ) -> RunData:
     """Read the records that the objective judges, split and encode them, and account for every row that is lost.
+
+    ``keeps``: whether this process writes the tokens of a large set into the user's cache.
 
     Raises:
         DataError, TemplateError: see the message; more rows lost than ``data.max_bad_rows`` is one of them.
     """
     template = build_template(tokenizer, config.data.template, config.data.template_variables)
+    key: dict[str, object] = encoding_key(template, tokenizer)
     if isinstance(template, ChatTemplate):
         _keep_template(template, tokenizer, reporter)
     checks = check_data(config, objective, *_sources(config, given), reporter)
@@ -116,9 +123,13 @@ def read_data(
     groups, encoding = {}, {}
     train_records = list(train)
     del train
-    encoded, encoding["train"] = encode_records(config, objective, template, train_records, drain=True)
-    for name, records in held_out.items():
-        groups[name], encoding[_side(name)] = encode_records(config, objective, template, records)
+    count = len(train_records) + sum(map(len, held_out.values()))
+    key["data"] = sorted(file.sha256 for report in reports.values() for file in report.files)
+    with kept_tokens(config, template, key, count, reporter, writes=keeps) as (encoder, advance):
+        encode = partial(encode_records, config, objective, encoder, advance=advance)
+        encoded, encoding["train"] = encode(train_records, drain=True)
+        for name, records in held_out.items():
+            groups[name], encoding[_side(name)] = encode(records)
     flags = flags_of(checks, [*encoded, *(group for one in groups.values() for group in one)])
     data = RunData(encoded, groups, template, reports, encoding, flags, checks)
     _refuse_unencodable(config, data)
@@ -142,7 +153,13 @@ def _side(name: str) -> Side:
 
 
 def encode_records(
-    config: Config, objective: BoundObjective, template: Template, records: Sequence[Any], *, drain: bool = False
+    config: Config,
+    objective: BoundObjective,
+    template: Template,
+    records: Sequence[Any],
+    *,
+    drain: bool = False,
+    advance: Advance | None = None,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Records of the objective's kind as groups of tokens, cut as the config says.
 
@@ -152,6 +169,7 @@ def encode_records(
         "max_length": config.data.max_length,
         "truncation": config.data.truncation,
         "max_prompt_length": config.data.max_prompt_length,
+        "advance": advance,
     }
     if objective.data == "feedback":
         mismatched = objective.needs_mismatched and bool(records)

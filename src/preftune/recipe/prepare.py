@@ -62,7 +62,7 @@ def prepare(config: Config, reporter: Reporter, given: Given = Given()) -> Prepa
             revision=source.tokenizer_revision,
             trust_remote_code=config.model.trust_remote_code,
         )
-        data = read_data(config, objective, tokenizer, reporter, given)
+        data = read_data(config, objective, tokenizer, reporter, given, keeps=world.is_first_here)
         objective = fit_to_data(objective, data)
         policy = load_policy(config, source, tokenizer, given)
         refuse_device(policy.device, world)

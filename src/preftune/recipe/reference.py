@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -15,10 +14,11 @@ from transformers import PreTrainedModel
 
 from ..config import Config
 from ..errors import ModelError
-from ..logprobs.cache import LogprobTable, cache_folder
+from ..logprobs.cache import LogprobTable
 from ..logprobs.cache_folders import DAMAGED
 from ..logprobs.reference import AdapterOff, Current, Frozen, Reference, compute_table, lacking, weights_hash
 from ..logprobs.scorer import CompletionScorer, causal_lm
+from ..logprobs.shards import cache_folder
 from ..logprobs.verify import LayoutChoice
 from ..models.adopt import adopt
 from ..models.cache_dir import reference_cache
@@ -26,6 +26,7 @@ from ..models.load import load_base
 from ..models.lora import load_adapter
 from ..runs.display import Reporter
 from ..tokens.encode import EncodedGroup
+from ..tokens.template import tokenizer_hash
 from ..train.parallel import ALONE, World
 from ..train.sharding import is_sharded
 from .policy import Policy, settle
@@ -37,11 +38,9 @@ LOGPROB_CODE = 2
 
 def fingerprint(config: Config, policy: Policy, template: str, identity: Mapping[str, object]) -> dict[str, object]:
     """What the reference's log-probs depend on: compared when a run is resumed."""
-    backend = getattr(policy.tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else str(sorted(policy.tokenizer.get_vocab().items()))
     return {
         **identity,
-        "tokenizer": sha256(text.encode()).hexdigest()[:32],
+        "tokenizer": tokenizer_hash(policy.tokenizer),
         "template": template[:32],
         "max_length": config.data.max_length,
         "truncation": config.data.truncation,

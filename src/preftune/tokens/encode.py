@@ -12,13 +12,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.records import BadRow, BinaryFeedback, Message, Origin, PreferencePair, Ranking, Record, Turns
+from ..data.records import BadRow, BinaryFeedback, Origin, PreferencePair, Ranking, Record, Turns
 from ..errors import DataError, TemplateError
 from .template import Piece, Template
 
 IntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
 Truncation = Literal["prompt_start", "answer_end", "drop"]
+Advance = Callable[[int], object]
+"""Told now and then how many more records have been gone through."""
+_TOLD_EVERY = 1_000
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -151,6 +154,7 @@ def encode_pairs(
     max_length: int,
     truncation: Truncation = "prompt_start",
     max_prompt_length: int | None = None,
+    advance: Advance | None = None,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Encode every pair; what cannot be used is in the report with its file, row and reason.
 
@@ -162,7 +166,7 @@ def encode_pairs(
     ``prompt_start``.
     """
     items = (_Item(p, p.completions, ("chosen", "rejected"), True) for p in pairs)
-    return _encode_all(items, template, _Window(max_length, truncation, max_prompt_length))
+    return _encode_all(items, template, _Window(max_length, truncation, max_prompt_length), advance)
 
 
 def encode_rankings(
@@ -172,6 +176,7 @@ def encode_rankings(
     max_length: int,
     truncation: Truncation = "prompt_start",
     max_prompt_length: int | None = None,
+    advance: Advance | None = None,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Encode rankings without ties, best answer first; truncation as for pairs."""
     items, tied = [], []
@@ -180,7 +185,7 @@ def encode_rankings(
             tied.append(BadRow(r.origin, "answers share a rank, and this objective needs a strict order"))
         else:
             items.append(_Item(r, r.completions, ("answers",) * len(r.completions), True))
-    groups, report = _encode_all(items, template, _Window(max_length, truncation, max_prompt_length))
+    groups, report = _encode_all(items, template, _Window(max_length, truncation, max_prompt_length), advance)
     report.bad += tied
     return groups, report
 
@@ -193,6 +198,7 @@ def encode_feedback(
     truncation: Truncation = "prompt_start",
     max_prompt_length: int | None = None,
     mismatched: bool = True,
+    advance: Advance | None = None,
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     """Encode liked and disliked answers; truncation as for pairs.
 
@@ -207,7 +213,7 @@ def encode_feedback(
         _Item(r, (r.completion,) if others is None else (r.completion, others[i]), ("answers", "mismatched"), False)
         for i, r in enumerate(records)
     )
-    return _encode_all(items, template, _Window(max_length, truncation, max_prompt_length))
+    return _encode_all(items, template, _Window(max_length, truncation, max_prompt_length), advance)
 
 
 def _mismatched(records: Sequence[BinaryFeedback]) -> list[Turns]:
@@ -223,10 +229,12 @@ def _mismatched(records: Sequence[BinaryFeedback]) -> list[Turns]:
 
 
 def _encode_all(
-    items: Iterable[_Item], template: Template, window: _Window
+    items: Iterable[_Item], template: Template, window: _Window, advance: Advance | None
 ) -> tuple[list[EncodedGroup], EncodingReport]:
     report, groups = EncodingReport(), []
-    for item in items:
+    for number, item in enumerate(items, 1):
+        if advance is not None and number % _TOLD_EVERY == 0:
+            advance(_TOLD_EVERY)
         try:
             group = _encode(item, template, window, report)
         except TemplateError as error:
@@ -254,11 +262,12 @@ def _encode(item: _Item, template: Template, window: _Window, report: EncodingRe
         report.dropped.append(BadRow(item.record.origin, fault))
         return None
     budget = window.prompt_budget(whole)
-    shorter = whole if len(whole.prompt) <= budget else _shorten_prompt(item, template, budget)
-    if shorter is None:
+    prompt = item.record.prompt if len(whole.prompt) <= budget else _shorten_prompt(item, template, budget)
+    if prompt is None:
         key = "data.max_length" if budget != window.max_prompt_length else "data.max_prompt_length"
         report.dropped.append(BadRow(item.record.origin, f"the prompt cannot be cut to {budget} tokens ({key})"))
         return None
+    shorter = whole if prompt is item.record.prompt else _render(item, prompt, template)
     report.cut["prompts"] += shorter is not whole
     cut = _cut_answers(shorter, window.max_length)
     for side, before, after in zip(item.sides, shorter.completions, cut.completions, strict=False):
@@ -294,7 +303,8 @@ def _render(item: _Item, prompt: Turns, template: Template) -> EncodedGroup:
 
 
 def _completion(pieces: Sequence[Piece]) -> Completion:
-    ids = np.concatenate([np.asarray(p.ids, np.int32) for p in pieces])
+    parts = [np.asarray(p.ids, np.int32) for p in pieces]
+    ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if all(p.scored for p in pieces):
         return Completion(ids, _all_scored(len(ids)))
     return Completion(ids, np.concatenate([np.full(len(p.ids), p.scored) for p in pieces]))
@@ -327,31 +337,34 @@ def _usable(group: EncodedGroup, item: _Item, report: EncodingReport) -> Encoded
     return group
 
 
-def _shorten_prompt(item: _Item, template: Template, budget: int) -> EncodedGroup | None:
+def _shorten_prompt(item: _Item, template: Template, budget: int) -> Turns | None:
     """Drop the oldest turns, then the start of the oldest one left, until the prompt has at most ``budget`` tokens."""
-    prompt = item.record.prompt
-    system = tuple(m for m in prompt[:1] if m.role == "system")
-    turns = prompt[len(system) :]
+    record = item.record
+
+    def fits(turns: Turns) -> bool:
+        return len(template.encode(turns, (), record.kind, record.template_input)[0]) <= budget
+
+    system = tuple(m for m in record.prompt[:1] if m.role == "system")
+    turns = record.prompt[len(system) :]
     while len(turns) > 1:
         # A conversation starts with a user turn: templates with alternating roles refuse anything else.
         turns = turns[next((i for i, m in enumerate(turns) if i and m.role == "user"), len(turns) - 1) :]
-        group = _render(item, system + turns, template)
-        if len(group.prompt) <= budget:
-            return group
+        if fits(system + turns):
+            return system + turns
     if not turns:
         return None
-    return _cut_turn(turns, lambda kept: _render(item, system + kept, template), budget)
+    rest = turns[1:]
+    text = _longest_end(turns[0].content, lambda end: fits((*system, replace(turns[0], content=end), *rest)))
+    return None if text is None else (*system, replace(turns[0], content=text), *rest)
 
 
-def _cut_turn(turns: tuple[Message, ...], render: Callable[[Turns], EncodedGroup], budget: int) -> EncodedGroup | None:
-    """Keep the longest end of the only turn left that fits (bisection over characters; template text stays whole)."""
-    text, best = turns[0].content, None
-    low, high = 0, len(text)
+def _longest_end(text: str, fits: Callable[[str], bool]) -> str | None:
+    """The longest proper end of a text that fits (bisection over characters); None where not even one does."""
+    best, low, high = None, 0, len(text)
     while low < high:
         start = (low + high) // 2
-        group = render((replace(turns[0], content=text[start:]), *turns[1:]))
-        if len(group.prompt) <= budget:
-            best, high = group, start
+        if fits(text[start:]):
+            best, high = text[start:], start
         else:
             low = start + 1
     return best

@@ -5,7 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..data.records import NO_INPUT, Kind, PreferencePair, TemplateInput, Turns
 
@@ -13,11 +17,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+Ids = Sequence[int] | NDArray[np.int32]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A run of token ids that counts (an assistant's turn) or does not (what stands between two of them)."""
 
-    ids: tuple[int, ...]
+    ids: Ids
     scored: bool
 
 
@@ -32,7 +39,7 @@ class Template(ABC):
     @abstractmethod
     def encode(
         self, prompt: Turns, answers: Sequence[Turns], kind: Kind, given: TemplateInput = NO_INPUT
-    ) -> tuple[Sequence[int], list[Pieces]]:
+    ) -> tuple[Ids, list[Pieces]]:
         """Token ids of the prompt (with its generation header), and of each answer after it.
 
         ``given`` are the row's own tools and template variables.
@@ -45,10 +52,17 @@ class Template(ABC):
     def fingerprint(self) -> str:
         """Hash of everything that changes how a text becomes tokens."""
 
-    def encode_pair(self, pair: PreferencePair) -> tuple[Sequence[int], Pieces, Pieces]:
+    def encode_pair(self, pair: PreferencePair) -> tuple[Ids, Pieces, Pieces]:
         """Token ids of a pair's prompt, chosen and rejected answer."""
         prompt, (chosen, rejected) = self.encode(pair.prompt, pair.completions, pair.kind, pair.template_input)
         return prompt, chosen, rejected
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hash of the vocabulary and of how texts are split into it; 32 hex digits."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
+    return sha256(text.encode()).hexdigest()[:32]
 
 
 class Encoder:
@@ -58,6 +72,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.eos_id: int | None = tokenizer.eos_token_id
         self.bos_id: int | None = tokenizer.bos_token_id
+        self._anchor: str | None = tokenizer.eos_token  # kept: a run may give the tokenizer another end token
         probe = tokenizer("a").input_ids
         self.adds_bos = self.bos_id is not None and probe[:1] == [self.bos_id]
 
@@ -67,9 +82,8 @@ class Encoder:
 
     def continuation(self, text: str) -> list[int]:
         """Ids of a text that follows other tokens (no word-start marker is added at its front)."""
-        anchor = self.tokenizer.eos_token
-        if anchor:
-            ids = self.ids(anchor + text)
+        if self._anchor:
+            ids = self.ids(self._anchor + text)
             if ids[:1] == [self.eos_id]:
                 return ids[1:]
         return self.ids(text)
