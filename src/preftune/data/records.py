@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
-from json import dumps, loads
+from json import JSONEncoder, loads
 from math import isfinite
 from typing import Any, Literal
 
@@ -65,11 +65,14 @@ Turns = tuple[Message, ...]
 Kind = Literal["chat", "text"]
 
 
+_AS_JSON = JSONEncoder(ensure_ascii=False).encode
+
+
 def content_id(given: TemplateInput, prompt: Turns, completions: tuple[Turns, ...], *judgement: object) -> str:
     """Hash of what was said and how it was judged, independent of file and row; 32 hex digits."""
     turns = [[(m.role, m.content, m.fields)[: 3 if m.fields else 2] for m in part] for part in (prompt, *completions)]
     inputs = [(given.tools, given.variables)] if given != NO_INPUT else []
-    blob = dumps([*turns, *judgement, *inputs], ensure_ascii=False).encode("utf-8", "surrogatepass")
+    blob = _AS_JSON([*turns, *judgement, *inputs]).encode("utf-8", "surrogatepass")
     return blake2b(blob, digest_size=16).hexdigest()
 
 
