@@ -82,8 +82,9 @@ def _table(fields: Mapping[str, FieldInfo]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    text = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-    return f"`{'null' if field.default is None else text}`"
+    default = field.get_default(call_default_factory=True)
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return f"`{'null' if default is None else text}`"
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.records import NO_INPUT, THOUGHTS, Kind, Message, TemplateInput, Turns
 from ..errors import TemplateError
+from .dates import CLOCK, DAY, on_a_fixed_day
 from .plain import PlainTemplate
 from .template import Encoder, Piece, Pieces, Template
 from .wording import named_source
@@ -45,7 +46,7 @@ def build_template(
         raise TemplateError(f"data.template: no file {choice}; use auto, plain, a name, or the path of a Jinja file")
     named = named_source(tokenizer, choice)
     template = ChatTemplate(tokenizer, named.source, variables=variables, end=named.end)
-    template.note = named.note
+    template.note = " ".join(note for note in (named.note, template.note) if note)
     return template
 
 
@@ -53,7 +54,7 @@ class ChatTemplate(Template):
     """A chat template, probed once for what it writes around an answer."""
 
     note = ""
-    """How the template came to be chosen, where that is worth saying."""
+    """How the template came to be chosen, or what it writes, where that is worth saying."""
 
     def __init__(
         self,
@@ -71,6 +72,12 @@ class ChatTemplate(Template):
         self._encoder = Encoder(tokenizer)
         self._tokenizer = tokenizer
         self._variables: dict[str, Any] = dict(variables or {})
+        if CLOCK in self._jinja:
+            self.note = (
+                f"{self.name} writes the date into prompts: here always {DAY:%d %b %Y}, so that a run resumed on "
+                "another day has the same tokens. data.template_variables sets another where the template takes one "
+                "(Llama 3: date_string)"
+            )
         self._closes = self._probe()
         self._endings = tuple({str(t) for t in (tokenizer.eos_token, self._closing_token) if t})
 
@@ -105,15 +112,19 @@ class ChatTemplate(Template):
 
     def _text(self, turns: Turns, generation_prompt: bool, given: TemplateInput = NO_INPUT) -> str:
         own: dict[str, Any] = json.loads(given.variables) if given.variables else {}
+        tools = json.loads(given.tools) if given.tools else None
         try:
+            source = on_a_fixed_day(self._tokenizer.get_chat_template(self.source, tools))
             text = self._tokenizer.apply_chat_template(
                 [turn.as_template() for turn in turns],
-                tools=json.loads(given.tools) if given.tools else None,
-                chat_template=self.source,
+                tools=tools,
+                chat_template=source,
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
                 **(self._variables | own),
             )
+        except TemplateError:
+            raise
         except Exception as error:  # noqa: BLE001 - a template is a program of somebody else's and may raise anything
             said = str(error) or type(error).__name__
             raise TemplateError(f"{self.name} refuses this conversation: {said}") from None
