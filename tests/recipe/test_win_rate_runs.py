@@ -16,7 +16,10 @@ from preftune.errors import ConfigError, DataError
 from preftune.recipe import train
 from preftune.recipe.prompts import Asked, as_turns, different, held_out_prompts, read_prompts
 from preftune.recipe.win_rate import answer_prompts, read_answers
+from preftune.runs.directory import RunDirectory
 from preftune.runs.display import QuietReporter
+from preftune.runs.report.run_facts import RunFacts
+from preftune.runs.report.run_win_rate import win_rate_section, win_rate_tile
 from run_helpers import checked, save_reward_model, settings, write_pairs, write_rows
 
 pytestmark = pytest.mark.usefixtures("no_picture")
@@ -74,9 +77,35 @@ def test_a_run_is_judged_on_its_held_out_prompts_against_its_start_model(
     shown = capsys.readouterr().out
     assert "it scores each answer by itself" in shown
     assert f"verdicts: {run / 'win_rate' / 'verdicts.jsonl'}" in shown
+    assert f"report:   {RunDirectory(run).report_html}" in shown
     assert main([*command, "--against", str(run)]) == 0
     same, _ = result(run / "win_rate")
     assert (same["equal_answers"], same["win_rate"]) == (len(held_out), 0.5)
+
+
+def test_the_page_of_the_run_tells_the_win_rate_and_escapes_the_judges_name(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = RunDirectory(run).report_html
+    assert "Win rate" not in page.read_text(encoding="utf-8")
+    RunDirectory(run).win_rate_dir.mkdir()
+    answers = write_rows(RunDirectory(run).win_rate_dir / "answers.jsonl", ROWS)
+    with serving(fair) as endpoint:
+        command = ["eval", "--answers", str(answers), "--judge", endpoint.url, "--judge-model", "<b>j", "--plain"]
+        assert main(command) == 0
+        shown = page.read_text(encoding="utf-8")
+        page.unlink()
+        assert main([*command, "--out", str(run.parent / "else")]) == 0
+    report, _ = result(run / "win_rate")
+    assert report["win_rate"] == 0.625
+    assert '<td class="number">62.5%</td>' in shown
+    assert "both orders agree on 3 of 3 prompts" in shown
+    assert "&lt;b&gt;j at http://127.0.0.1" in shown
+    assert "<b>j" not in shown
+    assert not page.exists()
+    capsys.readouterr()
+    assert main(["report", str(run), "--open", "no"]) == 0
+    assert page.read_text(encoding="utf-8") == shown
 
 
 def test_both_models_answer_as_they_would_alone(run: Path, model_folder: Path) -> None:
@@ -121,6 +150,11 @@ def test_a_judge_without_verdicts_gives_no_win_rate(answers: Path, capsys: pytes
         assert main(["eval", "--answers", str(answers), "--judge", endpoint.url, "--judge-model", "j", "--plain"]) == 1
     report, _ = result(answers.parent)
     assert (report["judged"], report["win_rate"]) == (0, None)
+    facts = RunFacts("run", {}, win_rate=report)
+    section = win_rate_section(facts)
+    assert section is not None
+    assert "there is no win rate" in str(section.note)
+    assert win_rate_tile(facts) == {}
     shown = capsys.readouterr().out
     assert "there is no win rate" in shown
     assert "\x1b" not in shown

@@ -223,6 +223,18 @@ def _folder(model: str | None, answers: Path | None, out: Path | None) -> Path:
     return directory.win_rate_dir if directory.resolved_yaml.is_file() else Path("win_rate")
 
 
+def _add_to_page(folder: Path) -> None:
+    """Where the result lies in the folder of a run that has ended, its page tells it too."""
+    from ..runs.directory import RunDirectory
+    from ..runs.run_report import read_summary, write_report
+
+    run = RunDirectory(folder.parent)
+    summary = read_summary(run) if folder == run.win_rate_dir and run.report_html.is_file() else None
+    if summary is not None:
+        write_report(run, summary)
+        sys.stdout.write(f"report:   {visible(str(run.report_html))}\n")
+
+
 def _export(contest: Contest, target: Path, seed: int) -> None:
     from ..assess.judges.people import export
 
@@ -249,5 +261,6 @@ def _judge(contest: Contest, by: Judge, folder: Path, reporter: Reporter, *, aga
     result, verdicts = write_judged(judged, folder)
     show(judged, sys.stdout)
     sys.stdout.write(f"result:   {visible(str(result))}\nverdicts: {visible(str(verdicts))}\n")
+    _add_to_page(folder)
     if not judged.report["judged"]:
         raise typer.Exit(1)

@@ -6,16 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..runs.text import visible
+from ..runs.win_rate import COLUMNS, conclusion, leanings, rates, who_and_what
 
 if TYPE_CHECKING:
     from ..recipe.win_rate import Judged
 
 _WIDTH = 100
 _LISTED, _PROMPT = 5, 40
-_ONE_SIDED: Mapping[str, str] = {
-    "reward": "it scores each answer by itself, so the order of the answers cannot sway it",
-    "people": "each pair was shown in one order, drawn by chance",
-}
 
 
 def show(judged: Judged, stream: TextIO) -> None:
@@ -25,12 +22,12 @@ def show(judged: Judged, stream: TextIO) -> None:
 
     console = Console(file=stream, highlight=False)
     console.width = min(console.width, _WIDTH)
-    console.print(_grid(_head(judged.report)))
+    console.print(_grid(who_and_what(judged.report)))
     if judged.report["judged"]:
         console.print()
         console.print(_table(judged.report))
         console.print()
-        console.print(_grid(_leanings(judged.report)))
+        console.print(_grid(leanings(judged.report)))
     missing = list(_not_judged(judged))
     if missing:
         console.print("\nwithout a verdict:")
@@ -50,110 +47,17 @@ def _grid(rows: Iterable[tuple[str, str]]) -> Any:
     return grid
 
 
-def conclusion(report: Mapping[str, Any]) -> str:
-    """What the figures say, in one or two sentences."""
-    if not report["judged"]:
-        return "The judge gave no verdict on any prompt, so there is no win rate."
-    missing = report["prompts"] - report["judged"]
-    rest = f" This leaves out {missing} of {report['prompts']} prompts, which have no verdict." if missing else ""
-    low, high = report["interval_95"]
-    if low > 0.5:
-        return f"The judge prefers the model's answers: their win rate is above 50 % (95 % interval).{rest}"
-    if high < 0.5:
-        return f"The judge prefers the reference's answers: the win rate is below 50 % (95 % interval).{rest}"
-    return f"These prompts do not tell which answers are preferred: the 95 % interval holds 50 %.{rest}"
-
-
-def _head(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    judge = report["judge"]
-    yield "model", report["model"]
-    yield "against", report["reference"]
-    yield (
-        "judge",
-        judge["name"] + {"endpoint": f" at {judge.get('url')}", "reward": ", a reward model"}.get(judge["kind"], ""),
-    )
-    unjudged = report["prompts"] - report["judged"]
-    parts = [f"{report['judged']} judged"]
-    parts += [f"{unjudged} without a verdict, which count nowhere"] if unjudged else []
-    if report["equal_answers"] and report["judged"]:
-        parts.append(f"{report['equal_answers']} with equal answers, which are ties")
-    yield "prompts", f"{report['prompts']}: {', '.join(parts)}"
-
-
 def _table(report: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", overflow="fold")
-    for title in ("wins", "ties", "losses", "win rate", "95 % interval"):
+    for title in COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_row(*_cells("all prompts", report), style="bold")
-    controlled = report["length_controlled"]
-    if "win_rate" in controlled:
-        rate = {"win_rate": controlled["win_rate"], "interval_95": (controlled["low"], controlled["high"])}
-        table.add_row("at equal length", "", "", "", *_cells("", {**report, **rate})[4:])
-    for group in report["by_category"]:
-        table.add_row(Text(visible(group["category"])), *_cells("", group)[1:])
+    for place, (name, *cells) in enumerate(rates(report)):
+        table.add_row(Text(visible(name)), *cells, style=None if place else "bold")
     return table
-
-
-def _cells(name: str, rates: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = rates["interval_95"]
-    counts = (f"{rates[key]:,}" for key in ("wins", "ties", "losses"))
-    return (name, *counts, f"{rates['win_rate']:.1%}", f"{low:.1%} to {high:.1%}")
-
-
-def _leanings(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "length", _length(report)
-    yield "order", _order(report)
-    judge = report["judge"]
-    if judge["kind"] == "endpoint":
-        yield "cost", _cost(judge)
-    if judge["kind"] == "people":
-        agreed = "" if judge["agreement"] is None else f", who agree in {judge['agreement']:.0%} of their shared pairs"
-        alpha = "" if judge["alpha"] is None else f" (Krippendorff's alpha {judge['alpha']:.2f})"
-        yield "votes", f"{judge['votes']} by {judge['annotators']} people{agreed}{alpha}"
-
-
-def _length(report: Mapping[str, Any]) -> str:
-    length, controlled = report["length"], report["length_controlled"]
-    text = f"{length['model']:.0f} characters on average against {length['reference']:.0f}"
-    if length["longer_won"]:
-        text += f"; the longer answer won {_share(length['longer_won'])}"
-    if "why_not" in controlled:
-        return f"{text}; no win rate at equal length: {controlled['why_not']}"
-    effect, error = controlled["effect"], controlled["effect_error"]
-    return f"{text}; one standard deviation longer is worth {effect:+.2f} +- {error:.2f} in log-odds"
-
-
-def _order(report: Mapping[str, Any]) -> str:
-    position, judge = report["position"], report["judge"]
-    if position is None:
-        return _ONE_SIDED.get(judge["kind"], "no prompt has verdicts in both orders")
-    parts = [_ONE_SIDED["people"]] if judge["kind"] == "people" else []
-    if position["both_orders"]:
-        parts.append(
-            f"both orders agree on {position['consistent']} of {position['both_orders']} prompts "
-            f"(else a tie); on {position['flipped']} the winner changed with the order"
-        )
-    if position["first_won"]:
-        parts.append(f"the answer shown first won {_share(position['first_won'])}")
-    return "; ".join(parts)
-
-
-def _share(share: Mapping[str, Any]) -> str:
-    low, high = share["interval_95"]
-    return f"{share['share']:.0%} of {share['of']} decided times ({low:.0%} to {high:.0%})"
-
-
-def _cost(judge: Mapping[str, Any]) -> str:
-    again = f" ({judge['retries']} of them repeated)" if judge["retries"] else ""
-    text = f"{judge['requests']} requests{again}, {judge['from_cache']} replies from the cache"
-    if judge["prompt_tokens"] is None:
-        return f"{text}; the endpoint does not count tokens"
-    text += f"; {judge['prompt_tokens']:,} prompt and {judge['completion_tokens']:,} reply tokens"
-    return text if judge["cost"] is None else f"{text}: {judge['cost']:.4g}"
 
 
 def _not_judged(judged: Judged) -> Iterator[tuple[str, str]]:

@@ -139,6 +139,10 @@ class RunDirectory:
         return self.root / "win_rate"
 
     @property
+    def win_rate_json(self) -> Path:
+        return self.win_rate_dir / "win_rate.json"
+
+    @property
     def checkpoints_dir(self) -> Path:
         return self.root / "checkpoints"
 

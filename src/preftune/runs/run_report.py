@@ -38,6 +38,7 @@ def run_facts(directory: RunDirectory, summary: Mapping[str, Any]) -> RunFacts:
         config=_read(directory.resolved_yaml, str, ""),
         pairs=_pairs(directory),
         samples=_read(directory.samples_jsonl, _lines, []),
+        win_rate=_read(directory.win_rate_json, _json, {}),
     )
 
 

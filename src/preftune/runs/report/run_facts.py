@@ -37,6 +37,8 @@ class RunFacts:
     pairs: ShownPairs = ShownPairs()
     samples: Sequence[Json] = ()
     """Answers to held-out prompts: ``prompt``, ``before``, ``after``, ``file``, ``row``."""
+    win_rate: Json = field(default_factory=dict)
+    """``win_rate.json``: what a judge said of the model's answers."""
 
     @property
     def sides(self) -> tuple[str, str]:

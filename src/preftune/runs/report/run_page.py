@@ -13,6 +13,7 @@ from .run_data import config_section, data_section, loss_section, machine_sectio
 from .run_facts import Json, RunFacts
 from .run_numbers import accuracy_interval, before_and_after, held_out_ends, held_out_section, in_words, number
 from .run_pairs import pairs_section, samples_section
+from .run_win_rate import win_rate_section, win_rate_tile
 
 _SEVERITY = {"error": "error", "warning": "warning", "note": "info"}
 _ABOUT = (
@@ -29,6 +30,7 @@ def run_page(run: RunFacts) -> str:
         before_and_after(run),
         curves_section(run),
         samples_section(run),
+        win_rate_section(run),
         held_out_section(run),
         pairs_section(run),
         data_section(run),
@@ -84,6 +86,7 @@ def _tiles(run: RunFacts) -> dict[str, str | tuple[str, str]]:
             if (value := last.get(f"eval_{metric}")) is not None:
                 start = first.get(f"eval_{metric}", 0.0)
                 tiles[name] = number(value), f"before: {number(start)}"
+    tiles |= win_rate_tile(run)
     steps, seconds = summary.get("steps"), summary.get("seconds")
     if steps is not None:
         tiles["steps"] = f"{steps:,}", f"{summary.get('epochs', 0):.2f} epochs"
