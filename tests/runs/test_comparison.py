@@ -69,6 +69,12 @@ def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     assert (tmp_path / "sweep.csv").read_text(encoding="utf-8").splitlines()[1].startswith("'=1+1,")
 
 
+def test_an_empty_text_is_an_empty_cell(tmp_path: Path) -> None:
+    write_table(tmp_path / "sweep.csv", [made_outcome(0.1, 0.8, 1.0, verdict=""), made_outcome(0.2, 0.8, 1.0)])
+    with (tmp_path / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["verdict"] == ""
+
+
 def test_the_page_recommends_first_and_shows_what_that_rests_on() -> None:
     found = page()
     assert re.findall(r'<section id="([^"]*)"', found) == ["frontier", "runs", "rewards", "curves"]

@@ -31,6 +31,7 @@ _MEASURES: tuple[tuple[str, Callable[[RunOutcome], Any]], ...] = (
     ("verdict", lambda run: run.verdict),
     ("folder", lambda run: run.root),
 )
+_FORMULA = ("=", "+", "-", "@")
 
 
 def write_table(path: Path, runs: Sequence[RunOutcome]) -> None:
@@ -88,4 +89,4 @@ def _plain(value: object) -> object:
     if isinstance(value, list | dict):
         return to_json(value, indent=None)
     text = str(value)
-    return f"'{text}" if isinstance(value, str) and text[:1] in "=+-@" else value
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else value

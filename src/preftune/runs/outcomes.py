@@ -9,13 +9,14 @@ from typing import Any
 
 from ..intervals import wilson_interval
 from .directory import MAY_DIFFER, RunDirectory, flat
-from .metrics_log import Row, read_history
+from .metrics_log import Row, held_out_rows, read_history
 from .run_report import read_config, read_record, read_summary
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """One run at its last evaluation. All but the first four are None where the run has not measured it.
+    """One run as its model was measured: the one that it keeps, or so far the last. All but the first four are None
+    where the run has not measured it.
 
     ``*_gained`` are changes of the mean log-probability of whole held-out answers since before training: nats per
     answer, without beta, and so comparable between any betas and losses.
@@ -86,7 +87,8 @@ def read_outcome(root: Path, name: str | None = None) -> RunOutcome:
         verdict=str(verdict.get("sentence", "")),
         held_out_data=(session.get("model") or {}).get("held_out_data"),
     )
-    return _measured(outcome, [row for row in history if "eval_loss" in row])
+    kept = (summary.get("kept") or {}).get("step")
+    return _measured(outcome, [row for row in held_out_rows(history) if kept is None or row["step"] <= kept])
 
 
 def _measured(outcome: RunOutcome, rows: Sequence[Row]) -> RunOutcome:
