@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from made_history import history
 from made_report import HOSTILE
 from made_run import made_pairs, made_run, made_summary
 
+from preftune.runs.atomic import atomic_write, to_json
+from preftune.runs.directory import RunDirectory
 from preftune.runs.report.run_facts import RunFacts, ShownPairs
 from preftune.runs.report.run_page import run_page
+from preftune.runs.run_report import run_facts
 
 SECTIONS = ["findings", "numbers", "curves", "samples", "held-out", "pairs", "data", "loss", "config", "machine"]
 
@@ -54,6 +58,13 @@ def test_hostile_text_makes_no_element_and_asks_for_nothing() -> None:
     links = {str(attrs[name]) for _, attrs in elements for name in ("src", "href") if name in attrs}
     assert {link for link in links if not link.startswith("#")} == {"data:,"}
     assert words(page).count(HOSTILE) > 10, "it is shown as text"
+
+
+def test_answers_with_any_line_separator_are_read_back(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    sample = {"prompt": "a\u2028b\x85c\x1d", "before": "\u2029", "after": "\r\n\x0c"}
+    atomic_write(directory.samples_jsonl, f"{to_json(sample, indent=None)}\n" * 2)
+    assert run_facts(directory, {}).samples == [sample] * 2
 
 
 def test_what_a_folder_lacks_is_left_out() -> None:

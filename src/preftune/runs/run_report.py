@@ -11,6 +11,7 @@ from ..errors import RunFolderError
 from .atomic import atomic_write
 from .directory import RunDirectory
 from .metrics_log import read_history
+from .model_card import CardFacts
 from .report.run_facts import RunFacts, ShownPairs
 from .report.run_page import run_page
 from .shown_pairs import Key, read_texts, shown_rows
@@ -63,10 +64,19 @@ def read_data_report(directory: RunDirectory) -> dict[str, Any]:
     return _read(directory.data_report_json, _json, {})
 
 
+def read_card(directory: RunDirectory) -> CardFacts | None:
+    """``card.json``; None where there is none."""
+    return _read(directory.card_json, _card, None)
+
+
 def _pairs(directory: RunDirectory) -> ShownPairs:
     rows, total = shown_rows(directory.pairs_parquet)
     texts = read_texts(directory.pair_texts_jsonl)
     return ShownPairs([{**row, **texts.get(Key.of(row), {})} for row in rows], total)
+
+
+def _card(text: str) -> CardFacts | None:
+    return CardFacts(**json.loads(text))
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def _lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def _read(path: Path, parse: Callable[[str], T], missing: T) -> T:
