@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel
 
+from made import VOCABULARY, make_tokenizer
 from preftune.assess.answering import Sampling, answers, render
+from preftune.assess.sampling import sampled_answer
 from preftune.cli.main import main
-from preftune.errors import DataError
+from preftune.errors import DataError, ModelError, TemplateError
 from preftune.recipe import train
 from preftune.recipe.prompts import read_prompts
 from preftune.recipe.tuned import load_reference, load_tuned
@@ -53,6 +55,41 @@ def test_a_seed_fixes_what_is_sampled(run: Path) -> None:
         return answers(tuned.lm, tuned.tokenizer, [prompt], Sampling(12, temperature=1.5, seed=seed))[0]
 
     assert sampled(1) == sampled(1) != sampled(2)
+
+
+def test_a_models_own_generation_settings_change_no_answer(run: Path) -> None:
+    tuned = load_tuned(str(run))
+    prompt = render(tuned.tokenizer, [{"role": "user", "content": QUESTIONS[0]}])
+
+    def all_kinds() -> list[object]:
+        each = [Sampling(12), Sampling(12, temperature=1.5)]
+        return [
+            *(answers(tuned.lm, tuned.tokenizer, [prompt], sampling) for sampling in each),
+            sampled_answer(tuned.lm, tuned.tokenizer, prompt, seed=3, max_new_tokens=12),
+        ]
+
+    plain = all_kinds()
+    penalties = {"repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "suppress_tokens": list(range(100))}
+    own = GenerationConfig(eos_token_id=2, min_p=0.9, min_new_tokens=12, **penalties)
+    tuned.lm.generation_config = own
+    assert all_kinds() == plain
+    assert tuned.lm.generation_config is own
+
+
+def test_an_answer_ends_with_the_positions_of_the_model() -> None:
+    """Beyond them GPT-2 has no embeddings."""
+    shape = GPT2Config(vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=1, n_head=2, eos_token_id=2)
+    lm, tokenizer, prompt = GPT2LMHeadModel(shape).eval(), make_tokenizer(), list(range(3, 13))
+    assert answers(lm, tokenizer, [prompt], Sampling(50)) == answers(lm, tokenizer, [prompt], Sampling(6))
+    assert len(sampled_answer(lm, tokenizer, prompt, seed=0, max_new_tokens=50).ids) <= 6
+    with pytest.raises(ModelError, match="a prompt has 16 tokens, which leaves no room for an answer"):
+        answers(lm, tokenizer, [list(range(3, 19))], Sampling(50))
+
+
+def test_whatever_a_template_raises_is_a_refusal() -> None:
+    tokenizer = make_tokenizer("{{ 1 // 0 }}")
+    with pytest.raises(TemplateError, match="the chat template refuses this conversation: .*zero"):
+        render(tokenizer, [{"role": "user", "content": "Hi"}])
 
 
 def test_the_reference_is_the_start_model(run: Path, model_folder: Path) -> None:
@@ -106,6 +143,9 @@ def test_prompts_are_read_from_rows(tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl"
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     assert [one.turns for one in read_prompts(file)] == [[asked]] * 3
+    text = tmp_path / "p.txt"
+    text.write_bytes("One\u2028two?\r\n\r\nThree?".encode())  # no other sign ends a line
+    assert [one.turns[0]["content"] for one in read_prompts(text)] == ["One\u2028two?", "Three?"]
     file.write_text('{"prompt": "Hi"}\n{"question": "Hi"}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"p\.jsonl:2: has no prompt"):
         read_prompts(file)
@@ -154,6 +194,15 @@ def test_chat_compares_one_message_and_forgets_it(
     assert before != after
     assert visible(before).split()[0] in shown
     assert visible(after).split()[0] in shown
+
+
+def test_a_conversation_that_is_too_long_can_be_forgotten(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk(run, ["word " * 600, "/nothing"], monkeypatch)
+    shown = capsys.readouterr().out
+    assert "the model has 512 positions; /reset forgets the conversation" in shown
+    assert "there is no command /nothing" in shown
 
 
 def test_stopping_a_comparison_leaves_the_talk_going(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jinja2.exceptions import TemplateError as JinjaError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, TextStreamer
 
 from ..errors import TemplateError
-from .sampling import end_tokens
+from .sampling import end_tokens, own_settings_aside, room
 
 Turns = Sequence[Mapping[str, str]]
 """Messages with ``role`` and ``content``."""
@@ -46,8 +45,9 @@ def rendered(tokenizer: PreTrainedTokenizerBase, turns: Turns, *, header: bool) 
     """
     try:
         text = tokenizer.apply_chat_template([dict(t) for t in turns], tokenize=False, add_generation_prompt=header)
-    except (JinjaError, TypeError, ValueError) as error:
-        raise TemplateError(f"the chat template refuses this conversation: {error}") from None
+    except Exception as error:  # noqa: BLE001 - a template is a program of somebody else's and may raise anything
+        said = str(error) or type(error).__name__
+        raise TemplateError(f"the chat template refuses this conversation: {said}") from None
     return list(tokenizer(str(text), add_special_tokens=False).input_ids)
 
 
@@ -59,31 +59,37 @@ def answers(
     sampling: Sampling,
     say: Callable[[str], None] | None = None,
 ) -> list[str]:
-    """One answer for each prompt, all in one batch; ``say`` is told the text of an only one while it is written."""
+    """One answer for each prompt, all in one batch; ``say`` is told the text of an only one while it is written.
+
+    Raises:
+        ModelError: a prompt is too long for the model.
+    """
     longest, pad = max(map(len, prompts)), _pad(tokenizer)
     ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+    chosen = _generation(model, tokenizer, sampling, longest)
     torch.manual_seed(sampling.seed)
     generate: Any = model.generate
-    output = generate(
-        input_ids=ids,
-        attention_mask=mask,
-        generation_config=_generation(model, tokenizer, sampling),
-        streamer=_Saying(tokenizer, say) if say else None,
-    )
+    with own_settings_aside(model):
+        output = generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=chosen,
+            streamer=_Saying(tokenizer, say) if say else None,
+        )
     return [str(text).strip() for text in tokenizer.batch_decode(output[:, longest:], skip_special_tokens=True)]
 
 
-def _generation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampling: Sampling) -> GenerationConfig:
-    """Every choice is ours: a model's own generation config may repeat, penalise or sample."""
+def _generation(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampling: Sampling, longest: int
+) -> GenerationConfig:
+    """How tokens are chosen, and where an answer ends; ``longest``: tokens of the longest prompt."""
     sample = sampling.temperature > 0
     chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if sample else {}
     return GenerationConfig(
-        max_new_tokens=sampling.max_new_tokens,
+        max_new_tokens=room(model, longest, sampling.max_new_tokens),
         do_sample=sample,
-        num_beams=1,
-        repetition_penalty=1.0,
-        eos_token_id=end_tokens(model, tokenizer),
+        eos_token_id=end_tokens(model, tokenizer) or None,
         pad_token_id=_pad(tokenizer),
         **chosen,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..errors import ModelError
+from ..models.load import positions_of
 
 REPEATED = 4
 """Tokens of a run that counts as repeated when it comes again."""
@@ -25,13 +28,19 @@ class Answer:
 
 @torch.no_grad()
 def sampled_answer(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], *, seed: int, max_new_tokens: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: Sequence[int],
+    *,
+    seed: int,
+    max_new_tokens: int,
 ) -> Answer:
     """Draw an answer at temperature 1 from the whole vocabulary, so that it is a sample of the policy itself.
 
-    The same seed draws alike from equal models. The random state of the program is left as it was.
+    The same seed draws alike from equal models. The random state of the program is left as it was. Raises ModelError
+    where the prompt is too long for the model.
     """
-    device = next(model.parameters()).device
+    device = model.device
     ids = torch.tensor([list(prompt_ids)], device=device)
     ends = end_tokens(model, tokenizer)
     whole = GenerationConfig(
@@ -39,23 +48,49 @@ def sampled_answer(
         temperature=1.0,
         top_k=0,
         top_p=1.0,
-        typical_p=1.0,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=room(model, ids.shape[1], max_new_tokens),
         eos_token_id=ends or None,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
     )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    generate: Any = model.generate
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), own_settings_aside(model):
         torch.manual_seed(seed)
-        output = model.generate(  # type: ignore[operator]
-            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=whole
-        )
+        output = generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=whole)
     answer = tuple(output[0, ids.shape[1] :].tolist())
     return Answer(answer, bool(answer) and answer[-1] in ends)
 
 
-def end_tokens(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def room(model: PreTrainedModel, prompt_tokens: int, wanted: int) -> int:
+    """Of so many tokens of an answer those that the model has positions for.
+
+    Raises:
+        ModelError: the prompt leaves none.
+    """
+    positions = positions_of(model)
+    if positions is None:
+        return wanted
+    if prompt_tokens >= positions:
+        raise ModelError(
+            f"a prompt has {prompt_tokens} tokens, which leaves no room for an answer: the model has {positions} "
+            "positions"
+        )
+    return min(wanted, positions - prompt_tokens)
+
+
+@contextmanager
+def own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
+    """A model's own generation settings (penalties, cut-offs, banned tokens, ...) put aside for the block.
+
+    transformers takes from them every value that the caller leaves open.
+    """
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Every token that ends an answer: the tokenizer's, and those that the model's settings name."""
     settings: Any = getattr(model, "generation_config", None)
     named = getattr(settings, "eos_token_id", None)

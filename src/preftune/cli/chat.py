@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import ModelError
 from ..runs.text import visible
 from .generate import MaxTokens, ModelArgument, ReferenceOption, Seed, Temperature, TopP, Trust
 
@@ -97,6 +98,9 @@ class Talk:
             answer = self.answer(self.tuned.lm, self.tuned.tokenizer, turns, _say)
         except KeyboardInterrupt:
             sys.stdout.write("\n(stopped, and forgotten)\n")
+            return
+        except ModelError as error:
+            print(f"{visible(str(error))}; /reset forgets the conversation")
             return
         sys.stdout.write("\n")
         self.turns[:] = [*turns, {"role": "assistant", "content": answer}]

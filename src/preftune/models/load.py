@@ -232,12 +232,17 @@ def refuse_misfit(model: PreTrainedModel, largest_token: int, longest: int) -> N
             f"the tokenizer writes token {largest_token}, but the model has embeddings for {embeddings} tokens only: "
             "they do not belong together"
         )
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    positions = positions_of(model)
     if positions is not None and longest > positions:
         raise ModelError(
             f"the longest prompt and answer have {longest} tokens, but the model has {positions} positions: "
             f"set data.max_length: {positions}"
         )
+
+
+def positions_of(model: PreTrainedModel) -> int | None:
+    """Tokens that a model has positions for; None where its config sets no limit."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 @contextmanager

@@ -96,17 +96,17 @@ def sample_lines(summary: Mapping[str, Any]) -> list[str]:
 
 def _answers(prepared: Prepared, reporter: Reporter, what: str) -> list[Answer]:
     policy, config = prepared.policy, prepared.config
-    model, groups = policy.scorer.model, chosen_prompts(prepared)
+    lm, groups = causal_lm(policy.scorer.model), chosen_prompts(prepared)
     answers = []
     with (
         reporter.phase(what, len(groups), "answers") as phase,
-        evaluating(model),
-        attention(causal_lm(model), policy.scorer.plain_attention),
+        evaluating(policy.scorer),
+        attention(lm, policy.scorer.plain_attention),
     ):
         for group in groups:
             seed = int.from_bytes(blake2b(f"{config.train.seed}|{group.pair_id}".encode(), digest_size=7).digest())
             prompt, most = group.prompt.tolist(), config.eval.sample_tokens
-            answers.append(sampled_answer(model, policy.tokenizer, prompt, seed=seed, max_new_tokens=most))
+            answers.append(sampled_answer(lm, policy.tokenizer, prompt, seed=seed, max_new_tokens=most))
             phase.advance(1)
     return answers
 

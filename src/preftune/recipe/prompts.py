@@ -111,7 +111,7 @@ def _lines(file: Path) -> Iterator[Asked]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read: {error}") from None
-    return (Asked(as_turns(line.strip())) for line in text.splitlines() if line.strip())
+    return (Asked(as_turns(line.strip())) for line in text.split("\n") if line.strip())
 
 
 def _asked(record: Record) -> Asked:

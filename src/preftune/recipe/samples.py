@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..assess.generate import greedy_answer
+from ..assess.answering import Sampling, answers
 from ..logprobs.attention import attention
 from ..logprobs.reference import evaluating
 from ..logprobs.scorer import causal_lm
 from ..runs.display import Reporter
 from .data import RunData
 from .policy import Policy
+
+_GREEDY = Sampling(max_new_tokens=80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,11 @@ def before_and_after(data: RunData, policy: Policy) -> tuple[Sample, ...]:
     model = policy.scorer.model
     group = min(data.held_out, key=lambda g: (len(g.prompt), g.pair_id))
     prompt = group.prompt.tolist()
-    with evaluating(model), attention(causal_lm(model), policy.scorer.plain_attention):
+    lm = causal_lm(model)
+    with evaluating(model), attention(lm, policy.scorer.plain_attention):
         with model.disable_adapter():  # type: ignore[operator]
-            before = greedy_answer(model, policy.tokenizer, prompt)
-        after = greedy_answer(model, policy.tokenizer, prompt)
+            (before,) = answers(lm, policy.tokenizer, [prompt], _GREEDY)
+        (after,) = answers(lm, policy.tokenizer, [prompt], _GREEDY)
     text = str(policy.tokenizer.decode(prompt)).strip()
     return (Sample(group.origin.file, group.origin.row, text, before, after),)
 

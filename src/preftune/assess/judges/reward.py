@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...metrics.win_rate import Verdict
-from ...models.load import pick_device
+from ...models.load import pick_device, positions_of
 from ...runs.display import Phase, Reporter
 from ..answering import rendered
 from .base import Match, Ruling
@@ -66,8 +66,8 @@ class RewardJudge:
 
     @property
     def _longest(self) -> float:
-        """Tokens that the model has positions for; infinite where its config sets no limit."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+        """Tokens that the model has positions for."""
+        return positions_of(self.model) or math.inf
 
     def _ruling(self, mine: float | None, theirs: float | None) -> Ruling:
         detail = {"score": mine, "reference_score": theirs}
