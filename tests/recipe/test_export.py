@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -96,6 +97,25 @@ def test_other_logits_leave_nothing_behind(run: Path, tmp_path: Path, monkeypatc
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
+def test_weights_that_float16_cannot_hold_are_not_kept(run: Path, tmp_path: Path) -> None:
+    file = run / "adapter_model.safetensors"
+    tensors = load_file(file)
+    save_file({name: tensor * 1e4 for name, tensor in tensors.items()}, file, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"written as float16 are not finite.*--dtype bfloat16"):
+        export(Export(str(run), tmp_path / "out", merge=True, dtype="float16"), QuietReporter())
+    assert not (tmp_path / "out").exists()
+    assert export(Export(str(run), tmp_path / "out", merge=True, dtype="bfloat16"), QuietReporter()).merged
+
+
+def test_a_card_that_cannot_be_read_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = run / "run" / "card.json"
+    for damaged in ('{"name": "x"', '{"colour": "green"}', "[]"):
+        card.write_text(damaged, encoding="utf-8")
+        assert main(["export", str(run), str(tmp_path / "out"), "--plain"]) == 2
+        assert f"{card}: cannot be read" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_is_there_is_left_alone(run: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(RunFolderError, match="is there already"):
@@ -108,6 +128,7 @@ def test_a_folder_that_is_there_is_left_alone(run: Path, tmp_path: Path) -> None
         (["MODEL", "OUT", "--merge"], "is a whole model, so there is nothing to merge"),
         (["RUN", "OUT", "--dtype", "bfloat16"], "add --merge"),
         (["RUN", "OUT", "--private"], "goes with --push"),
+        (["RUN", "OUT", "--gguf", "x.gguf"], "--gguf is of whole models, and this is an adapter; add --merge"),
         (["RUN", "OUT", "--merge", "--gguf", "x.gguf"], "llama.cpp's converter, which is not installed: git clone"),
         (["nowhere/at/all", "OUT"], "no model folder at"),
     ],

@@ -50,8 +50,11 @@ def export(
     from ..models.gguf_export import find_converter, write_gguf
     from ..recipe.export import Export
     from ..recipe.export import export as write
+    from ..recipe.start import Source
     from ..runs.hub import push as upload
 
+    if gguf is not None and not merge and Source.of(run).adapters:
+        raise ConfigError("--gguf is of whole models, and this is an adapter; add --merge")
     converter = None if gguf is None else find_converter()
     request = Export(run, out.expanduser(), merge, dtype.value, trust_remote_code=trust_remote_code)
     done = write(request, reporter_for(plain))

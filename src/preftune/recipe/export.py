@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from ..errors import ConfigError, ModelError, RunFolderError
-from ..models.load import load_base, quiet, stored_dtype
+from ..models.load import load_base, positions_of, quiet, stored_dtype
 from ..models.lora import ADAPTER_CONFIG, load_adapter
 from ..runs.atomic import atomic_folder
 from ..runs.directory import RunDirectory
 from ..runs.display import Reporter
-from ..runs.model_card import CardFacts, model_card
-from ..runs.run_report import read_config
+from ..runs.model_card import model_card
+from ..runs.run_report import read_card, read_config
 from .start import Source
 from .tuned import Loading, Tuned, load_tuned
 
@@ -86,7 +86,7 @@ def export(request: Export, reporter: Reporter) -> Exported:
     with atomic_folder(request.out) as folder:
         expected = _write(request, folder)
         written = _logits(_load_written(request, expected.source, folder), expected.probes)
-        difference = max(float((a - b).abs().max()) for a, b in zip(written, expected.logits, strict=True))
+        difference = _difference(written, expected.logits)
         _judge(expected, difference)
     dtype = str(expected.dtype).removeprefix("torch.")
     return Exported(request.out, dtype, request.merge, difference, expected.moved)
@@ -139,7 +139,7 @@ def _dtype(request: Export, tuned: Tuned) -> torch.dtype:
 
 
 def _probes(tuned: Tuned) -> list[Tensor]:
-    positions = getattr(tuned.lm.config.get_text_config(), "max_position_embeddings", None)
+    positions = positions_of(tuned.lm)
     return [torch.tensor([tuned.tokenizer(text).input_ids[:positions]]) for text in _PROBES]
 
 
@@ -155,11 +155,21 @@ def _moved(tuned: Tuned, probes: Sequence[Tensor]) -> float | None:
     after = _logits(tuned.model, probes)
     with tuned.model.disable_adapter():
         before = _logits(tuned.model, probes)
-    return max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))
+    return _difference(after, before)
+
+
+def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """The largest one of single logits; NaN where one is."""
+    return float(torch.stack([(a - b).abs().max() for a, b in zip(some, others, strict=True)]).max())
 
 
 def _judge(expected: _Expected, difference: float) -> None:
     """Rounding to 16 bits moves logits, and is told; anything else that does is a fault."""
+    if not math.isfinite(difference):
+        raise ModelError(
+            f"logits of the tuned model or of what was written as {str(expected.dtype).removeprefix('torch.')} are not "
+            "finite, so nothing is kept: its weights are broken, or too large for float16; use --dtype bfloat16"
+        )
     largest = max(float(logits.abs().max()) for logits in expected.logits)
     if expected.dtype == torch.float32 and not difference <= TOLERANCE * max(1.0, largest):
         raise ModelError(
@@ -179,9 +189,8 @@ def _tell_quantization(request: Export, reporter: Reporter) -> None:
 
 def _write_card(request: Export, tuned: Tuned, folder: Path) -> None:
     """The card of the run, for what was exported; else the one that the model brings."""
-    facts = RunDirectory(Path(request.model).expanduser()).card_json
-    if facts.is_file():
-        stored = CardFacts(**json.loads(facts.read_text(encoding="utf-8")))
+    stored = read_card(RunDirectory(Path(request.model).expanduser()))
+    if stored is not None:
         card = replace(stored, name=request.out.absolute().name)
         card = replace(card, is_adapter=False, merged=True) if request.merge else card
         (folder / "README.md").write_text(model_card(card), encoding="utf-8")
