@@ -54,6 +54,20 @@ def test_tensorboard_shows_steps_that_came_again_once(tmp_path):
     assert read_tensorboard(tmp_path)["loss"] == [(1, 0.69), (2, 0.5)]
 
 
+def test_tensorboard_shows_nothing_of_a_run_that_was_replaced(tmp_path):
+    pytest.importorskip("tensorboard", reason="needs preftune[tensorboard]")
+    log("tensorboard", tmp_path)
+    log("tensorboard", tmp_path, [{"step": 1, "loss": 0.5}])
+    assert {name: found for name, found in read_tensorboard(tmp_path).items() if found} == {"loss": [(1, 0.5)]}
+
+
+def test_the_id_of_a_run_is_that_of_its_earlier_start_and_no_other_run_gets_it(tmp_path):
+    TrackedRun(tmp_path, {}).keep_id("wandb", "abc")
+    assert TrackedRun(tmp_path, {}, resumed_from=2).earlier_id("wandb") == "abc"
+    assert TrackedRun(tmp_path, {}, resumed_from=2).earlier_id("mlflow") is None
+    assert TrackedRun(tmp_path, {}).earlier_id("wandb") is None
+
+
 def test_mlflow_keeps_every_number_in_files_of_the_run(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="needs preftune[mlflow]")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -72,6 +86,8 @@ def test_wandb_offline_stores_every_row(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="needs preftune[wandb]")
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert log("wandb", tmp_path) == []
+    identity = (tmp_path / "run" / "wandb_run_id").read_text().strip()
+    assert [path.name for path in tmp_path.rglob("*.wandb")] == [f"run-{identity}.wandb"]
     stored, until = b"", time.monotonic() + 30
     while b"0.75" not in stored and time.monotonic() < until:  # a process of wandb's own writes, after we are done
         stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*.wandb"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import ConfigError
+from ..atomic import atomic_write
 
 TRACKERS: Mapping[str, str] = {
     "tensorboard": ".tensorboard",
@@ -35,6 +36,18 @@ class TrackedRun:
     def name(self) -> str:
         """The name of its folder."""
         return self.folder.absolute().name
+
+    def earlier_id(self, tracker: str) -> str | None:
+        """The id under which a resumed run was known to a tracker; None for a run that starts."""
+        file = self._id_file(tracker)
+        return file.read_text(encoding="utf-8").strip() if self.resumed_from is not None and file.is_file() else None
+
+    def keep_id(self, tracker: str, identity: str) -> None:
+        """Remember it for the next start."""
+        atomic_write(self._id_file(tracker), f"{identity}\n")
+
+    def _id_file(self, tracker: str) -> Path:
+        return self.folder / "run" / f"{tracker}_run_id"
 
 
 class Tracker(Protocol):

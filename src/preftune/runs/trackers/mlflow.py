@@ -9,7 +9,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
-from ..atomic import atomic_write
 from .base import PROJECT, TrackedRun
 
 _PARAM_LENGTH = 500
@@ -24,9 +23,9 @@ class MLflow:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
             uri = (run.folder.absolute() / "mlruns").as_uri()
         self._client = MlflowClient(uri)
-        known = run.folder / "run" / "mlflow_run_id"
-        if run.resumed_from is not None and known.is_file():
-            self._id = known.read_text(encoding="utf-8").strip()
+        earlier = run.earlier_id("mlflow")
+        if earlier is not None:
+            self._id = earlier
             self._client.set_terminated(self._id, "RUNNING")
             return
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
@@ -35,7 +34,7 @@ class MLflow:
         self._id = self._client.create_run(number, run_name=run.name).info.run_id
         params = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in run.config.items()]
         self._client.log_batch(self._id, params=params)
-        atomic_write(known, f"{self._id}\n")
+        run.keep_id("mlflow", self._id)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         now = get_current_time_millis()

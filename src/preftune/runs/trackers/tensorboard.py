@@ -17,9 +17,10 @@ class TensorBoard:
 
     def __init__(self, run: TrackedRun) -> None:
         self._writer = EventFileWriter(str(run.folder / "tensorboard"))
-        if run.resumed_from is not None:  # readers then drop what older files hold from this step on
-            start = SessionLog(status=SessionLog.START)
-            self._writer.add_event(Event(wall_time=time.time(), step=run.resumed_from + 1, session_log=start))
+        # Readers drop what older files hold from this step on: rows that come again, or all of a run that was replaced.
+        first = 0 if run.resumed_from is None else run.resumed_from + 1
+        start = SessionLog(status=SessionLog.START)
+        self._writer.add_event(Event(wall_time=time.time(), step=first, session_log=start))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]

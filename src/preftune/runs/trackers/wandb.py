@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import sha256
+from uuid import uuid4
 
 import wandb
 
@@ -15,10 +15,12 @@ class WeightsAndBiases:
     """One run; a resumed one goes on under the same id."""
 
     def __init__(self, run: TrackedRun) -> None:
+        identity = run.earlier_id("wandb") or uuid4().hex[:12]
+        run.keep_id("wandb", identity)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=run.name,
-            id=sha256(str(run.folder.absolute()).encode()).hexdigest()[:12],
+            id=identity,
             resume="allow",
             dir=str(run.folder),
             config=dict(run.config),
