@@ -179,6 +179,7 @@ def test_a_fault_that_does_not_pass_keeps_what_was_said_before(
         (Planted(b"<html>hello</html>"), "no chat completion: '<html>hello</html>'.*end with /v1"),
         (Planted(b"", 302, {"Location": "http://elsewhere"}), "answered 302: .*name the one it leads to"),
         (Planted(b"x" * (MAX_BYTES + 1)), "longer than 4 MiB"),
+        (Planted(b"not gzip", headers={"Content-Encoding": "gzip"}), "the reply cannot be decompressed"),
     ],
 )
 def test_a_wrong_endpoint_is_told_at_once(planted: Planted, message: str, matches: list[Match], tmp_path: Path) -> None:
@@ -239,7 +240,9 @@ def test_the_key_is_sent_and_written_nowhere(matches: list[Match], tmp_path: Pat
     assert "\x1b" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["ftp://x/v1", "localhost:8000", "http://", "https://me:pw@x/v1", "https://x/v1?key=1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/v1", "localhost:8000", "http://", "http://[::1", "https://me:pw@x/v1", "https://x/v1?key=1"]
+)
 def test_an_address_that_is_none_or_holds_a_secret_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="judge's address"):
         checked_url(url)

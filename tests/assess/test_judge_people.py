@@ -81,6 +81,14 @@ def test_no_cell_of_the_spreadsheet_is_a_formula(tmp_path: Path) -> None:
     assert not any(cell.startswith("=") for cell in cells)
 
 
+def test_any_text_survives_the_spreadsheet(tmp_path: Path) -> None:
+    texts = ("a\rb", 'say "no",\nthen go', "\u2028;\t")
+    told = [Match([{"role": "user", "content": f"Why {text}?"}], f"mine {text}", f"theirs {text}") for text in texts]
+    files = export(told, tmp_path / "blind", 0, NAMES)
+    rows = {row["prompt"]: {row["response_a"], row["response_b"]} for row in read_csv(files.blind_csv)}
+    assert rows == {match.prompt: {match.answer, match.reference_answer} for match in told}
+
+
 def test_one_vote_a_row_from_several_files_is_read_too(tmp_path: Path) -> None:
     files = export(many(3), tmp_path / "blind", 0, NAMES)
     rows = [json.loads(line) for line in files.blind_jsonl.read_text(encoding="utf-8").splitlines()]

@@ -57,7 +57,10 @@ class _Passing(Exception):  # noqa: N818
 
 def checked_url(text: str) -> str:
     """The base address of an endpoint. Raises ConfigError for one that is none, or that carries a secret."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that do not close
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("the judge's address must start with http:// or https://, such as http://localhost:8000/v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
@@ -140,6 +143,8 @@ class ChatClient:
             raise _Passing(reason, before_any_reply=False) from None
         except httpx2.TransportError as error:
             raise _Passing(f"the connection broke: {visible(str(error)) or type(error).__name__}") from None
+        except httpx2.DecodingError as error:
+            raise _Passing(f"the reply cannot be decompressed: {visible(str(error))}", before_any_reply=False) from None
         except httpx2.InvalidURL as error:
             raise JudgeError(f"{self.url}: {visible(str(error))}") from None
         if status == 200:

@@ -70,7 +70,7 @@ def _blind(match: Match, model_first: bool) -> tuple[str, str, str, str]:
 def _as_csv(asked: Sequence[tuple[Match, bool]]) -> str:
     """For a spreadsheet, where a text that starts like a formula gets an apostrophe in front, so that it stays text."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # the usual quoting leaves a lone \r bare
     writer.writerow([*BLIND_COLUMNS, VOTE_COLUMN])
     for match, first in asked:
         writer.writerow([*(f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in _blind(match, first)), ""])
