@@ -46,7 +46,18 @@ def test_a_kl_budget_keeps_the_last_or_the_best_model_within_it_and_ends_the_run
     assert keeping(max_kl=10.0, keep_best="accuracy").best(rows)["step"] == 2
     assert keeping(max_kl=10.0).why_end(rows[:2]) is None
     assert keeping(max_kl=10.0).why_end(rows) == "held-out kl_div is 11, above eval.max_kl 10"
-    assert keeping(max_kl=1.0).kept(rows, 6).step == 6  # none is within it
+
+
+def test_where_no_model_fits_the_rules_the_last_one_is_kept_and_that_is_said():
+    rows = [row(2, 0.7, kl=2), row(4, 0.6, kl=4)]
+    assert str(keeping(max_kl=1.0).kept(rows, 4)) == (
+        "the model of step 4 is kept (the last one: none that was measured fits eval.max_kl and eval.keep_best); "
+        "the run ended at step 4: held-out kl_div is 2, above eval.max_kl 1"
+    )
+    assert "the last one" in str(keeping(max_kl=1.0, keep_best="accuracy").kept(rows, 4))
+    within = keeping(max_kl=3.0).kept(rows, 4)
+    assert (within.step, within.found) == (2, True)
+    assert "(the last within the KL budget)" in str(within)
 
 
 def test_patience_counts_measurements_without_a_better_one():

@@ -24,13 +24,21 @@ class Kept:
     step: int
     last_step: int
     by: str | None
-    """The measure that it is the best by; None: it is the last within the KL budget, or the last one."""
+    """The measure that it should be the best by; None: the last within the KL budget should be kept."""
     value: float | None
+    """Of this measure; None also where no measured model could be chosen, and the last one is kept."""
     ended: str | None
     """Why the run ended before its last step."""
+    found: bool = True
+    """Whether a measured model could be chosen."""
 
     def __str__(self) -> str:
-        which = f"the best held-out {self.by}, {self.value:.4g}" if self.value is not None else "within the KL budget"
+        if not self.found:
+            which = "the last one: none that was measured fits eval.max_kl and eval.keep_best"
+        elif self.value is None:
+            which = "the last within the KL budget"
+        else:
+            which = f"the best held-out {self.by}, {self.value:.4g}"
         ended = f"; the run ended at step {self.last_step}: {self.ended}" if self.ended else ""
         return f"the model of step {self.step} is kept ({which}){ended}"
 
@@ -86,8 +94,10 @@ class Keeping:
 
     def wants(self, wish: Wish, rows: Sequence[Row], step: int) -> bool:
         """What the loop should do after ``step``: a row before each measurement, a checkpoint of each best, the end."""
+        if not self.chooses:  # asked at every step, and the log gets long
+            return False
         if wish == "log":  # so that no half-filled row is left where a measurement ends the run
-            return self.chooses and self.every is not None and step % self.every == 0
+            return self.every is not None and step % self.every == 0
         if wish == "save":
             best = self.best(rows)
             return best is not None and best["step"] == step
@@ -99,7 +109,8 @@ class Keeping:
             return None
         best = self.best(rows)
         value = None if best is None or self.by is None else best[MEASURES[self.by]]
-        return Kept(last_step if best is None else int(best["step"]), last_step, self.by, value, self.why_end(rows))
+        step = last_step if best is None else int(best["step"])
+        return Kept(step, last_step, self.by, value, self.why_end(rows), found=best is not None)
 
     def _beyond(self, row: Row) -> bool:
         return self.max_kl is not None and row.get("eval_kl_div", 0.0) > self.max_kl
