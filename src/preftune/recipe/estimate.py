@@ -52,10 +52,18 @@ class Workload:
         cut = (passes(step, self.layout, self.budget, 0, self.processes) for step in self.groups)
         return [[one.groups for one in step] for step in cut]
 
-    @property
+    @cached_property
+    def trained_on(self) -> list[EncodedGroup]:
+        """The pairs of all steps, each once."""
+        steps = range(min(self.steps, self.order.steps_per_epoch))
+        return [self.data.train[i] for step in steps for i in self.order.step(step)]
+
+    @cached_property
     def largest(self) -> Sequence[EncodedGroup]:
-        """The micro-batch with the most tokens."""
-        return max((m for step in self.passes for m in step), key=lambda groups: layout_cost(self.layout, groups))
+        """The micro-batch with the most tokens: of the first steps, or the longest pair, however late it comes."""
+        longest = max(self.trained_on, key=lambda group: layout_cost(self.layout, [group]))
+        first = (micro for step in self.passes for micro in step)
+        return max([longest], *first, key=lambda groups: layout_cost(self.layout, groups))
 
     def tokens(self) -> Tokens:
         """What is computed, and what other layouts would compute."""
@@ -68,7 +76,7 @@ class Workload:
             without_sharing=layout_cost("packed", every) / pairs,
             with_padding=sum(layout_cost("padded", step) for step in self.groups) / pairs,
             largest_micro_batch=layout_cost(self.layout, self.largest),
-            longer_than_budget=sum(layout_cost(self.layout, [g]) > self.budget for g in self.data.train),
+            longer_than_budget=sum(layout_cost(self.layout, [g]) > self.budget for g in self.trained_on),
             budget=self.budget,
         )
 
