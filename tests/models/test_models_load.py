@@ -184,8 +184,10 @@ def test_an_adapter_folder_is_known_by_its_files(adapter: Path, folder: Path, tm
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "base/model"}))
     assert base_of_adapter(adapter) == ("base/model", None)
-    with pytest.raises(ModelError, match="does not name its base model"):
-        base_of_adapter(tmp_path)
+    for said in ("{}", "[]", "no json", '{"base_model_name_or_path": null}'):
+        (tmp_path / "adapter_config.json").write_text(said)
+        with pytest.raises(ModelError, match="does not name its base model"):
+            base_of_adapter(tmp_path)
 
 
 def test_tokens_and_positions_must_fit_the_model() -> None:

@@ -84,5 +84,7 @@ def test_a_resumed_run_compares_with_the_answers_of_its_start(
 def test_answers_need_held_out_prompts_and_a_whole_model(model_folder: Path, pairs_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"eval\.samples.*held-out prompts"):
         checked(settings(model_folder, pairs_file, tmp_path, eval=ASKED, data={"eval_fraction": 0}))
+    with pytest.raises(ConfigError, match=r"eval\.sample_tokens.*has no use without eval\.samples"):
+        checked(settings(model_folder, pairs_file, tmp_path, eval={"sample_tokens": 6}))
     with pytest.raises(ConfigError, match=r"eval\.samples.*divided"):
         checked(settings(model_folder, pairs_file, tmp_path, eval=ASKED, train={"parallel": "fsdp"}))

@@ -129,9 +129,12 @@ def base_of_adapter(folder: str | Path) -> tuple[str, str | None]:
     """The base model that an adapter folder names, and its revision."""
     try:
         values = json.loads((Path(folder) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        return str(values["base_model_name_or_path"]), values.get("revision")
-    except (OSError, ValueError, KeyError):
-        raise ModelError(f"{folder}/{ADAPTER_CONFIG} does not name its base model (base_model_name_or_path)") from None
+        base, revision = values["base_model_name_or_path"], values.get("revision")
+    except (OSError, ValueError, KeyError, TypeError):
+        base, revision = None, None
+    if not base:  # peft writes null for a model that had no name
+        raise ModelError(f"{folder}/{ADAPTER_CONFIG} does not name its base model (base_model_name_or_path)")
+    return str(base), revision
 
 
 def is_adapter(folder: str | Path) -> bool:

@@ -91,20 +91,11 @@ class Reference:
     def model(self) -> Iterator[PreTrainedModel]:
         """The model that generates as the reference, for the block."""
         if self.other is not None:
-            with _adapters(self.other, on=True):
-                yield self.other.lm
-        else:
-            with _adapters(self.tuned, on=False):
-                yield self.tuned.lm
-
-
-@contextmanager
-def _adapters(tuned: Tuned, *, on: bool) -> Iterator[None]:
-    if on or not isinstance(tuned.model, PeftModel):
-        yield
-        return
-    with tuned.model.disable_adapter():
-        yield
+            yield self.other.lm
+            return
+        assert isinstance(self.tuned.model, PeftModel)  # else the reference is another model
+        with self.tuned.model.disable_adapter():
+            yield self.tuned.lm
 
 
 def load_reference(path: str, tuned: Tuned, named: str | None, loading: Loading = Loading()) -> Reference:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .data import Data
+from .eval import Eval
 from .model import Lora, Model
 from .objective import ReferenceConfig
 
@@ -45,6 +46,8 @@ def _eval_conflicts(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield ("eval", key), "needs held-out pairs: give data.eval, or data.eval_fraction above 0"
         if measured.samples:
             yield ("eval", "samples"), "needs held-out prompts: give data.eval, or data.eval_fraction above 0"
+    if measured.sample_tokens != Eval.model_fields["sample_tokens"].default and not measured.samples:
+        yield ("eval", "sample_tokens"), "has no use without eval.samples, which says how many prompts are answered"
     for key in ("keep_best", "max_kl", "patience"):
         if getattr(measured, key) is not None and measured.every is None:
             yield ("eval", key), "needs measurements while training goes on: give eval.every"
