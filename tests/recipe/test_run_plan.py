@@ -46,6 +46,7 @@ def test_the_estimate_is_stored_with_the_run(model_folder: Path, pairs_file: Pat
     plan = summary["plan"]
     assert record["sessions"][0]["plan"] == plan
     assert plan["layout"]["name"] == "prefix_shared"
+    assert (plan["steps"], plan["warmup_steps"], plan["learning_rate"]) == (6, 1, 0.01)
     memory = plan["memory"]
     assert memory["peak_bytes"] > memory["process_bytes"] + memory["policy_bytes"] > 0
     assert memory["optimizer_bytes"] == 2 * memory["gradients_bytes"] == 2 * memory["adapter_bytes"]

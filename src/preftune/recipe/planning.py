@@ -69,7 +69,8 @@ class Plan:
 
     def as_dict(self) -> dict[str, object]:
         """What was decided and estimated, for the run's files."""
-        return {"layout": asdict(self.choice), **self.cost.as_dict()}
+        decided = {"steps": self.steps, "warmup_steps": self.warmup, "learning_rate": self.learning_rate}
+        return {**decided, "layout": asdict(self.choice), **self.cost.as_dict()}
 
 
 def sampler(config: Config, data: RunData) -> Sampler:

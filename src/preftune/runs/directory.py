@@ -104,12 +104,12 @@ class RunDirectory:
 
     @property
     def config_yaml(self) -> Path:
-        """The config file as the user wrote it."""
+        """The config of the latest start, defaults included."""
         return self.run_dir / "config.yaml"
 
     @property
     def resolved_yaml(self) -> Path:
-        """The config with every value decided; what ``claim`` compares."""
+        """The config of the first start, defaults included; what ``claim`` compares."""
         return self.run_dir / "resolved.yaml"
 
     @property

@@ -134,13 +134,14 @@ def _start(run: RunFacts, expected: float | None) -> str | None:
 
 
 def config_section(run: RunFacts) -> Section | None:
-    """The config with every value decided."""
+    """The config, defaults included."""
     if not run.config:
         return None
     head = el("summary", el("span", "Show all keys", class_="what"), el("span", class_="much"))
     text = el("div", run.config, class_="text")
     body = el("details", head, el("div", text, class_="inside"), class_="fold bare", id="resolved")
-    return Section("config", "Config", body, "Every key with the value that was used; also in run/resolved.yaml.")
+    note = "Every key, defaults included; also in run/resolved.yaml. What was taken for auto is in run/run.json."
+    return Section("config", "Config", body, note)
 
 
 def machine_section(run: RunFacts) -> Section | None:
