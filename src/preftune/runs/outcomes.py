@@ -91,7 +91,7 @@ def read_outcome(root: Path, name: str | None = None) -> RunOutcome:
     return _measured(outcome, [row for row in held_out_rows(history) if kept is None or row["step"] <= kept])
 
 
-def _measured(outcome: RunOutcome, rows: Sequence[Row]) -> RunOutcome:
+def _measured(outcome: RunOutcome, rows: Sequence[Mapping[str, int | float]]) -> RunOutcome:
     if not rows or rows[-1]["step"] == 0:
         return outcome
     first, last = rows[0], rows[-1]
