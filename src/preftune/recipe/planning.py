@@ -69,7 +69,11 @@ class Plan:
 
     def as_dict(self) -> dict[str, object]:
         """What was decided and estimated, for the run's files."""
-        decided = {"steps": self.steps, "warmup_steps": self.warmup, "learning_rate": self.learning_rate}
+        decided: dict[str, object] = {
+            "steps": self.steps,
+            "warmup_steps": self.warmup,
+            "learning_rate": self.learning_rate,
+        }
         return {**decided, "layout": asdict(self.choice), **self.cost.as_dict()}
 
 
