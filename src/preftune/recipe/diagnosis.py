@@ -28,6 +28,7 @@ def facts_of(prepared: Prepared, referee: Referee) -> Facts:
     dtype = next(iter(policy.parameters.values())).dtype
     return Facts(
         warmup_steps=plan.warmup,
+        steps=plan.steps,
         beta=beta,
         beta_range=_range(beta_advice(first.objective.name, policy.size)),
         loss_at_start=None if at_start is None else at_start * weight,

@@ -19,6 +19,8 @@ class Facts:
     """What is decided before a run, as far as a rule asks for it. Ranges are the advised ones; None: not known."""
 
     warmup_steps: int = 0
+    steps: int = 0
+    """Updates that are planned; 0: not known."""
     beta: float | None = None
     beta_range: tuple[float, float] | None = None
     loss_at_start: float | None = None
@@ -139,6 +141,11 @@ class Evidence:
     def past_warmup(self) -> bool:
         """Whether all rows that stand for "now" were logged after the warm-up."""
         return bool(self.train) and self.train[-self.window]["step"] > self.facts.warmup_steps
+
+    @property
+    def past_first_quarter(self) -> bool:
+        """Whether a quarter of the planned updates is done: before that, nearly every run has hardly moved."""
+        return bool(self.train) and 4 * self.train[-1]["step"] >= self.facts.steps
 
     @property
     def margin_nats(self) -> float | None:
