@@ -38,6 +38,11 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[i
     return code, json.loads(capsys.readouterr().out)
 
 
+def test_the_packaged_data_are_checked_by_their_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = report_of(capsys, "demo")
+    assert (code, report["pairs"], report["verdict"]) == (0, 240, "warnings")
+
+
 def codes(report: Any) -> set[str]:
     return {finding["code"] for finding in report["findings"]}
 

@@ -157,6 +157,11 @@ def test_mistakes_are_told_before_anything_is_made(
 ) -> None:
     assert main(["sweep", str(config), "objective.beta=0.1,-1"]) == 2
     assert "objective.beta' should be a number > 0 (got -1)" in capsys.readouterr().err
+    assert main(["sweep", str(config), "objective.beta=-1,x", "train.sed=1,2"]) == 2
+    assert [line.partition(": ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "error:",
+        *(f"command line '{word}'" for word in ("objective.beta=-1", "train.sed=1", "train.sed=2", "objective.beta=x")),
+    ]
     assert main(["sweep", str(config), "objective.beta=0.1,0.10"]) == 2
     assert capsys.readouterr().err == "error: beta=0.1 and beta=0.10 are the same run: their values mean the same\n"
     assert main(["sweep", str(config), "objective.beta=0.1"]) == 2

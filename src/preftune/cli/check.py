@@ -23,7 +23,7 @@ _STDOUT = Path("-")
 def check(
     data: Annotated[
         list[str],
-        typer.Argument(metavar="DATA", help="Files, folders, patterns, or folder:name of a dataset_info.json."),
+        typer.Argument(metavar="DATA", help="Files, folders, patterns, folder:name of a dataset_info.json, or demo."),
     ],
     format: Annotated[str, typer.Option(metavar="NAME", help="Format of the rows, by name.")] = "auto",  # noqa: A002
     eval_data: Annotated[
@@ -72,7 +72,9 @@ def check(
     """
     from ..data.checks import CheckOptions, checks_named
     from ..data.checks.categories import parse_target
+    from ..data.embedded import named_data
 
+    data = [str(named_data(name)) for name in data]
     fatal = frozenset(one.code for one in checks_named(fail_on.split(",")))
     options = CheckOptions(
         format=format,

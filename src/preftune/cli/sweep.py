@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,13 +30,14 @@ def sweep(
 ) -> None:
     """Train CONFIG once for every combination of values, compare the runs, and say which to take and why."""
     from ..recipe.grid import grid as points_of
-    from ..recipe.sweep import SweepFolder, plan_sweep
+    from ..recipe.sweep import SweepFolder, check_points, plan_sweep
     from ..recipe.sweep import sweep as make
     from ..runs.display_plain import PlainReporter
 
     reporter = PlainReporter(sys.stdout)
     points = points_of(grid)
-    folder = SweepFolder((output or _default_folder(config, points[0].overrides)).expanduser())
+    checked = check_points(config, points)
+    folder = SweepFolder((output or _default_folder(checked[0].output_dir)).expanduser())
     planned = plan_sweep(config, points, folder)
     left = [one for one in planned if not one.is_finished]
     reporter.note(f"{len(planned)} runs, {len(left)} to make, in {folder.root}")
@@ -80,12 +80,9 @@ def compare(
         write_table(csv.expanduser(), found)
 
 
-def _default_folder(config: Path, overrides: Sequence[str]) -> Path:
+def _default_folder(output_dir: str) -> Path:
     """Beside the folder that a single run of the config would write to."""
-    from ..config import load_config
-    from ..objectives import objective_schemas
-
-    single = Path(load_config(config, overrides, objectives=objective_schemas()).output_dir)
+    single = Path(output_dir)
     return single.with_name(f"{single.name}-sweep")
 
 

@@ -9,6 +9,11 @@ from ..errors import DataError
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
+def named_data(name: str) -> str | Path:
+    """What a user's ``name`` means: ``demo`` the packaged data, unless there is a file of that name."""
+    return embedded_preferences() if name == "demo" and not Path(name).exists() else name
+
+
 def embedded_preferences(package: Path = PACKAGE) -> Path:
     """``examples/preferences.jsonl``: inside an installed ``package``, or beside ``src`` where it is a source tree.
 

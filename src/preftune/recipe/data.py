@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, TypeVar
 
 from transformers import PreTrainedTokenizerBase
@@ -16,7 +15,7 @@ from ..config import Config
 from ..config.schema import DataSource
 from ..data import DataReport, Share, SourceList, load_feedback, load_pairs, load_rankings, overlap, split_by_prompt
 from ..data.checks import CheckReport
-from ..data.embedded import embedded_preferences
+from ..data.embedded import named_data
 from ..data.report import list_bad_rows
 from ..errors import DataError
 from ..objectives import BoundObjective
@@ -223,7 +222,7 @@ def _held_out_share(config: Config, records: int) -> float:
 
 
 def _shares(sources: Sequence[DataSource]) -> SourceList:
-    return [Share(_path(one.path), one.max_samples, one.weight) for one in sources]
+    return [Share(named_data(one.path), one.max_samples, one.weight) for one in sources]
 
 
 def load_records(
@@ -240,10 +239,6 @@ def load_records(
         return rankings.records, rankings.report
     pairs = load_pairs(source, rankings=section.rankings, margin_threshold=section.margin_threshold, **options)
     return pairs.pairs, pairs.report
-
-
-def _path(name: str) -> str | Path:
-    return embedded_preferences() if name == "demo" and not Path(name).exists() else name
 
 
 def _refuse_unencodable(config: Config, data: RunData) -> None:

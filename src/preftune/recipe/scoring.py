@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ..data import load_pairs
-from ..data.embedded import embedded_preferences
+from ..data.embedded import named_data
 from ..data.report import list_bad_rows
 from ..errors import ConfigError, DataError, ModelError
 from ..logprobs.cache import LogprobTable
@@ -140,8 +140,7 @@ def _encoded(request: ScoreRequest, model: Source, reporter: Reporter) -> tuple[
         model.tokenizer_path, revision=model.tokenizer_revision, trust_remote_code=request.trust_remote_code
     )
     template = build_template(tokenizer, request.template)
-    files = [embedded_preferences() if name == "demo" and not Path(name).exists() else name for name in request.data]
-    loaded = load_pairs(files, max_bad_rows=request.max_bad_rows)
+    loaded = load_pairs([named_data(name) for name in request.data], max_bad_rows=request.max_bad_rows)
     groups, report = encode_pairs(loaded.pairs, template, max_length=request.max_length)
     lost = [*loaded.report.bad_rows, *loaded.report.without_record, *report.bad, *report.dropped]
     if len(report.bad) + len(loaded.report.bad_rows) > request.max_bad_rows:

@@ -72,11 +72,28 @@ class Planned:
     is_finished: bool
 
 
+def check_points(config: Path, points: Sequence[Point]) -> list[Config]:
+    """The config of each point.
+
+    Raises:
+        ConfigError: all mistakes of all points; what several have in common stands once.
+    """
+    found, mistakes = [], dict[str, None]()
+    for point in points:
+        try:
+            found.append(load_config(config, point.overrides, objectives=objective_schemas()))
+        except ConfigError as error:
+            mistakes |= dict.fromkeys(str(error).splitlines())
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return found
+
+
 def plan_sweep(config: Path, points: Sequence[Point], folder: SweepFolder) -> list[Planned]:
     """Check every run before the first one starts.
 
     Raises:
-        ConfigError: a combination cannot be trained; all its mistakes are in the message.
+        ConfigError: a combination cannot be trained, or two are the same.
         RunFolderError: a folder holds a run of another config.
     """
     planned, seen = [], dict[str, str]()
