@@ -38,8 +38,8 @@ OTHERS = ("preftune chat", "--push", "--gguf", "preftune cache clear ", "--judge
 MAKES = {
     "README.md": ["outputs"],
     "README.zh.md": ["outputs"],
-    "docs/quickstart.md": ["outputs"],
-    "docs/quickstart.zh.md": ["outputs"],
+    "docs/quickstart.md": ["outputs/mine"],
+    "docs/quickstart.zh.md": ["outputs/mine"],
     "docs/from_llamafactory.md": ["run.yaml"],
 }
 """What is there already for other pages, and made by the commands of this one."""
@@ -113,7 +113,7 @@ def template(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         patched.chdir(folder)
         patched.setenv("PREFTUNE_CACHE", str(folder / "cache"))
         assert main(["train", "run.yaml", "--plain"]) == 0
-    for finished in ("output", "output-a", "output-b", "runs/a", "runs/b"):
+    for finished in ("output", "output-a", "output-b", "runs/a", "runs/b", "outputs/mine-sweep/runs/beta=0.3"):
         shutil.copytree(folder / "outputs" / "mine", folder / finished)
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,8 +51,15 @@ def chat(
         start,
     )
     print(f"{visible(model)} answers; /help lists the commands")
+    edit_with_keys()
     while talk.hear():
         pass
+
+
+def edit_with_keys() -> None:
+    """Let arrow keys edit a line, and call back earlier ones: ``input`` does so once readline is imported."""
+    with suppress(ImportError):  # not on Windows, whose terminal does it
+        import readline  # noqa: F401
 
 
 @dataclass
