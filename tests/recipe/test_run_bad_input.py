@@ -267,6 +267,25 @@ def test_a_model_folder_that_cannot_be_loaded(refused: Refused, tmp_path: Path, 
     assert_says(said, expected)
 
 
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"model": {"adapter": "sft/none", "lora": None}}, "no adapter folder at sft/none"),
+        ({"reference": {"path": "/none/ref"}}, "no model folder at /none/ref"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_before_the_data_are_read(
+    refused: Refused, sections: dict[str, Any], expected: str
+) -> None:
+    assert expected in refused("data.train=none.jsonl", **sections)
+
+
+def test_an_adapter_folder_without_weights(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "adapter_config.json").write_text("{}")
+    assert "sft holds no adapter_model.safetensors" in refused(model={"adapter": str(tmp_path / "sft"), "lora": None})
+
+
 TEMPLATES = {
     "no generation prompt": CHATML.split("{% if add")[0],
     "syntax error": "{% for m in messages %}{{ m.content }",

@@ -21,7 +21,7 @@ from ..runs.directory import RunDirectory
 from ..runs.display import Reporter
 from ..runs.model_card import model_card
 from ..runs.run_report import read_card, read_config
-from .start import Source
+from .start import ADAPTER_FILES, Source
 from .tuned import Loading, Tuned, load_tuned
 
 TOLERANCE = 1e-4
@@ -105,7 +105,7 @@ def _write(request: Export, folder: Path) -> _Expected:
         if request.merge or not tuned.source.adapters:
             _write_model(tuned, folder, expected.dtype)
         else:
-            for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
+            for name in ADAPTER_FILES:
                 shutil.copyfile(Path(tuned.source.adapters[-1]) / name, folder / name)
         tuned.tokenizer.save_pretrained(str(folder))
     _write_card(request, tuned, folder)

@@ -20,7 +20,7 @@ from .given import Given
 from .objective import build_objective, fit_to_data
 from .planning import Plan, make_plan
 from .policy import Policy, check_layout, load_policy, settle
-from .reference import Referee, build_reference, no_reference
+from .reference import Referee, build_reference, named_reference, no_reference
 from .start import Source
 
 
@@ -57,6 +57,7 @@ def prepare(config: Config, reporter: Reporter, given: Given = Given()) -> Prepa
         require(config.trackers)
         path, revision = config.model.path, config.model.revision
         source = Source(path, (), revision) if given.model else Source.of(path, config.adapters, revision)
+        named_reference(config)  # a path that is wrong is told before anything is read or loaded
         tokenizer = given.tokenizer or load_tokenizer(
             source.tokenizer_path,
             revision=source.tokenizer_revision,

@@ -139,17 +139,25 @@ def _copy(config: Config, policy: Policy, world: World) -> CompletionScorer:
     return settle(policy.scorer.twin(model), policy.device, divided=True)
 
 
+def named_reference(config: Config) -> Source | None:
+    """Where the reference that the config names comes from; None where it is the start model.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    path, adapter = config.reference.path, config.reference.adapter
+    return None if path is None else Source.of(path, () if adapter is None else (adapter,))
+
+
 def _other_model(
     config: Config, policy: Policy, given: PreTrainedModel | PeftModel | None
 ) -> tuple[CompletionScorer, Mapping[str, object]] | None:
     """The reference where it is another model than the start model, with what identifies it."""
     if given is not None:
         return _given_model(policy, given)
-    path = config.reference.path
-    if path is None:
+    source = named_reference(config)
+    if source is None:
         return None
-    adapter = config.reference.adapter
-    source = Source.of(path, () if adapter is None else (adapter,))
     base, _ = load_base(
         source.path,
         policy.precision.compute,
@@ -161,7 +169,7 @@ def _other_model(
     model: nn.Module = base
     for folder in source.adapters:
         model = load_adapter(base, folder, keep_training=False)
-    return _scorer_like(policy, model, f"reference.path: {path}"), identity
+    return _scorer_like(policy, model, f"reference.path: {config.reference.path}"), identity
 
 
 def _given_model(

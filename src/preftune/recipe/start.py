@@ -23,6 +23,8 @@ from ..models.partial import train_only
 from ..models.stacked import stack_adapters
 from .given import Given
 
+ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -35,7 +37,11 @@ class Source:
 
     @classmethod
     def of(cls, path: str, adapters: Sequence[str] = (), revision: str | None = None) -> Source:
-        """An adapter folder as the model path means its base model with that adapter, below all others."""
+        """An adapter folder as the model path means its base model with that adapter, below all others.
+
+        Raises:
+            ModelError: a folder is not there, holds no adapter, or is a checkpoint of a run.
+        """
         resolved = resolve_path(path)
         folders = [str(Path(adapter).expanduser()) for adapter in adapters]
         for folder in folders:
@@ -44,6 +50,8 @@ class Source:
             folders.insert(0, resolved)
             base, of_base = base_of_adapter(resolved)
             resolved, revision = resolve_path(base), revision or of_base
+        for folder in folders:
+            _refuse_incomplete(Path(folder))
         return cls(resolved, tuple(folders), revision)
 
     @property
@@ -156,9 +164,14 @@ def adapter_hash(folders: Sequence[str]) -> str | None:
         return None
     digest = sha256()
     for folder in folders:
-        for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
-            file = Path(folder) / name
-            if not file.is_file():
-                raise ModelError(f"model.adapter: {folder} holds no {name}")
-            digest.update(file.read_bytes())
+        for name in ADAPTER_FILES:
+            digest.update((Path(folder) / name).read_bytes())
     return digest.hexdigest()
+
+
+def _refuse_incomplete(adapter: Path) -> None:
+    if not adapter.is_dir():
+        raise ModelError(f"no adapter folder at {adapter}")
+    for name in ADAPTER_FILES:
+        if not (adapter / name).is_file():
+            raise ModelError(f"{adapter} holds no {name}, so it is no adapter that can be read")
