@@ -116,6 +116,15 @@ def test_rows_are_those_that_trl_logs(model_folder: Path, quick: dict[str, Any])
     assert (started[0]["step"], started[0]["eval_loss"]) == (0, pytest.approx(0.693147, abs=1e-5))
 
 
+def test_the_speed_counts_the_pairs_of_a_last_step_that_is_not_full(model_folder: Path, quick: dict[str, Any]) -> None:
+    args = DPOConfig(**quick | {"num_train_epochs": 1, "per_device_train_batch_size": 4})
+    trainer = DPOTrainer(str(model_folder), args=args, train_dataset=ROWS[:6])
+    trainer.train()
+    summary = trainer.state.log_history[-1]
+    assert summary["train_steps_per_second"] * summary["train_runtime"] == pytest.approx(2)
+    assert summary["train_samples_per_second"] * summary["train_runtime"] == pytest.approx(6)
+
+
 class Asking(TrainerCallback):
     """Asks for a log row, a checkpoint and a measurement after step 1, and for the end after step 2."""
 

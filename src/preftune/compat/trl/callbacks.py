@@ -127,10 +127,11 @@ class Bridge(Observer):
     def _summary(self) -> dict[str, float]:
         assert self.beginning is not None
         seconds = time.perf_counter() - self.began
-        steps = self.trainer.state.global_step - self.beginning.step
+        before, now, sampler = self.beginning.step, self.trainer.state.global_step, self.beginning.sampler
+        steps, passes = now - before, sampler.epoch_after(now) - sampler.epoch_after(before)
         return {
             "train_runtime": seconds,
-            "train_samples_per_second": steps * self.trainer.pairs_per_step / seconds,
+            "train_samples_per_second": passes * sampler.num_groups / seconds,
             "train_steps_per_second": steps / seconds,
             "train_loss": mean_loss(self.trainer.state.log_history),
         }
