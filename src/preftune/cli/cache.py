@@ -37,7 +37,7 @@ def info(names: Names = None, cache_dir: Folder = None) -> None:
 
     folders = _folders(cache_dir, names or ())
     for kind, root in _roots(cache_dir).items():
-        print(f"{kind} cache: {visible(str(root))}")
+        print(f"{kind}s in {visible(str(root))}:")
         for folder in folders[kind]:
             print("\n".join(visible(line) for line in _lines(kind, folder)))
     print(_total(folders))
