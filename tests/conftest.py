@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Shapes and types in signatures are checked while the tests run.
@@ -22,6 +23,8 @@ from preftune.tokens.encode import EncodedGroup  # noqa: E402
 from run_helpers import save_model, write_pairs  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
+settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
