@@ -12,6 +12,7 @@ from preftune.errors import InputError
 from preftune.metrics.diagnose.describe import rules_table
 from preftune.recipe import train
 from preftune.recipe.run import RunResult
+from preftune.runs.display import QuietReporter
 from run_helpers import checked, settings, write_rows
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "diagnosis.md"
@@ -29,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: save_talker(folder / name, **options) for name, options in MODELS.items()}
 
 
-def result_of(run: Run, models: dict[str, Path], folder: Path) -> RunResult:
+def result_of(run: Run, models: dict[str, Path], folder: Path, reporter: QuietReporter | None = None) -> RunResult:
     """Two epochs of 8 pairs a step, measured on held-out pairs every fifth step."""
     values = settings(models[run.model], write_rows(folder / "pairs.jsonl", run.rows), folder / "out")
     sections = {name: section for name, section in run.sections.items() if name != "objective"}
@@ -41,7 +42,8 @@ def result_of(run: Run, models: dict[str, Path], folder: Path) -> RunResult:
         values[name] = {**values.get(name, {}), **section}
     if "reference" in sections:
         values["reference"] = {"path": str(models[sections["reference"]["path"]])}
-    return train(checked(values | {"objective": run.sections.get("objective", values["objective"])}))
+    values |= {"objective": run.sections.get("objective", values["objective"])}
+    return train(checked(values), reporter=reporter)
 
 
 def accusations(result: RunResult) -> set[str]:
@@ -75,8 +77,10 @@ def test_a_planted_fault_is_named(
 @pytest.mark.usefixtures("no_picture")
 @pytest.mark.parametrize("run", HEALTHY, ids=lambda run: run.name)
 def test_a_healthy_run_is_not_accused(run: Run, models: dict[str, Path], tmp_path: Path) -> None:
-    verdict = result_of(run, models, tmp_path).summary["verdict"]
+    reporter = QuietReporter()
+    verdict = result_of(run, models, tmp_path, reporter).summary["verdict"]
     assert verdict["healthy"], verdict
+    assert [f for f in reporter.findings if f["severity"] != "note"] == [], "not while it goes on either"
     assert [f for f in verdict["findings"] if f["severity"] != "note"] == []
 
 
