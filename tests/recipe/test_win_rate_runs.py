@@ -191,6 +191,19 @@ def test_people_vote_on_exported_pairs(answers: Path, tmp_path: Path, capsys: py
     assert "drawn by chance" in capsys.readouterr().out
 
 
+def test_where_all_answers_are_equal_nobody_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    equal = write_rows(
+        tmp_path / "answers.jsonl", [{"prompt": p, "answer": "x", "reference_answer": "x"} for p in "ab"]
+    )
+    command = ["eval", "--judge", "people", "--plain"]
+    assert main([*command, "--answers", str(equal), "--export", str(tmp_path / "blind.jsonl")]) == 0
+    key, votes = tmp_path / "blind.key.jsonl", tmp_path / "blind.csv"
+    assert main([*command, "--answers", str(key), "--votes", str(votes), "--out", str(tmp_path)]) == 0
+    report, _ = result(tmp_path)
+    assert (report["ties"], report["win_rate"], report["judge"]["votes"]) == (2, 0.5, 0)
+    assert "0 by 0 people" in capsys.readouterr().out
+
+
 def test_prompts_are_read_from_every_format(tmp_path: Path) -> None:
     rows = [
         {"prompt": "One?", "category": "count"},

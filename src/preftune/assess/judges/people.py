@@ -83,7 +83,9 @@ class PeopleJudge:
 
     votes: Sequence[Path]
     aggregate: str = "majority"
-    _facts: dict[str, Any] = field(default_factory=dict)
+    _facts: dict[str, Any] = field(
+        default_factory=lambda: {"annotators": 0, "votes": 0, "agreement": None, "alpha": None}
+    )
 
     def rule(self, matches: Sequence[Match], reporter: Reporter) -> list[Ruling]:
         if any(match.model_first is None for match in matches):
