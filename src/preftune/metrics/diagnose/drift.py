@@ -44,9 +44,9 @@ def kl_high(run: Evidence) -> Seen | None:
 @rule("kl_low", "warning", MISSION, live=True, sick=True, explains=("accuracy_low", "margin_not_growing"))
 def kl_low(run: Evidence) -> Seen | None:
     """kl_div, whatever its sign, is below 0.1 nats and the margin is flat (below 0.05, log-odds below 0.5), after the
-    warm-up and the first quarter of the updates."""
+    warm-up and the first half of the updates."""
     kl, margin = run.recent("kl_div"), run.recent("rewards/margins")
-    if not (run.past_warmup and run.past_first_quarter) or kl is None or margin is None:
+    if not (run.past_warmup and run.past_first_half) or kl is None or margin is None:
         return None
     if abs(kl) >= KL_LOW_NATS or abs(margin) >= FLAT_MARGIN_NATS or abs(run.margin_nats or 0.0) >= FLAT_LOG_ODDS_NATS:
         return None

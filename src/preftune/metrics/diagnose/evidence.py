@@ -143,9 +143,9 @@ class Evidence:
         return bool(self.train) and self.train[-self.window]["step"] > self.facts.warmup_steps
 
     @property
-    def past_first_quarter(self) -> bool:
-        """Whether a quarter of the planned updates is done: before that, nearly every run has hardly moved."""
-        return bool(self.train) and 4 * self.train[-1]["step"] >= self.facts.steps
+    def past_first_half(self) -> bool:
+        """Whether half of the planned updates are done: before that, healthy runs too may have hardly moved."""
+        return bool(self.train) and 2 * self.train[-1]["step"] >= self.facts.steps
 
     @property
     def margin_nats(self) -> float | None:
