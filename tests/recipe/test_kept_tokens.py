@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from made import CHATML, make_tokenizer
 from preftune.cli.main import main
+from preftune.logprobs.cache_folders import cache_folders
 from preftune.recipe import kept_tokens
 from preftune.recipe.data import RunData, read_data
 from preftune.recipe.kept_tokens import _packed, _unpacked
@@ -125,6 +126,12 @@ def test_another_window_uses_the_same_tokens(tmp_path):
     assert sum(report.cut.total() for report in longer.encoding.values()) == 0
     assert "tokens: 100% of the records were encoded at an earlier start" in said
     assert shards(tmp_path) == written
+
+
+def test_the_tries_at_a_shorter_prompt_are_not_kept(tmp_path):
+    assert sum(report.cut["prompts"] for report in read(tmp_path, ROWS[:22]).encoding.values()) == 1
+    rows = sum(folder.rows for folder in cache_folders(tmp_path / "cache" / "tokens"))
+    assert rows == 23  # the record whole, and with its shorter prompt
 
 
 @pytest.mark.parametrize("change", ["template", "end token", "data"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from made import CHATML, make_pair, make_tokenizer
+from preftune.assess.answering import rendered
 from preftune.errors import TemplateError
 from preftune.tokens.chat import build_template
 from preftune.tokens.dates import on_a_fixed_day
@@ -55,6 +56,12 @@ def test_it_is_said_and_the_tokenizer_keeps_its_template():
     assert tokenizer.chat_template == LLAMA + CHATML
     assert template.source is None
     assert build_template(make_tokenizer()).note == ""
+
+
+def test_answers_are_asked_for_with_the_same_day():
+    tokenizer = make_tokenizer(LLAMA + CHATML)
+    ids = rendered(tokenizer, [{"role": "user", "content": "Hi"}], header=True)
+    assert tokenizer.decode(ids) == prompt(LLAMA + CHATML)
 
 
 def test_templates_without_a_clock_are_left_alone():

@@ -10,6 +10,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, TextStreamer
 
 from ..errors import TemplateError
+from ..tokens.dates import on_a_fixed_day
 from .sampling import end_tokens, own_settings_aside, room
 
 Turns = Sequence[Mapping[str, str]]
@@ -40,11 +41,18 @@ def render(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[int]:
 def rendered(tokenizer: PreTrainedTokenizerBase, turns: Turns, *, header: bool) -> list[int]:
     """Token ids of a conversation under the chat template, with or without the header of a further answer.
 
+    A template that writes the date writes the same day as in training.
+
     Raises:
         TemplateError: the template refuses the conversation.
     """
     try:
-        text = tokenizer.apply_chat_template([dict(t) for t in turns], tokenize=False, add_generation_prompt=header)
+        source = on_a_fixed_day(tokenizer.get_chat_template())
+        text = tokenizer.apply_chat_template(
+            [dict(turn) for turn in turns], chat_template=source, tokenize=False, add_generation_prompt=header
+        )
+    except TemplateError:
+        raise
     except Exception as error:  # noqa: BLE001 - a template is a program of somebody else's and may raise anything
         said = str(error) or type(error).__name__
         raise TemplateError(f"the chat template refuses this conversation: {said}") from None

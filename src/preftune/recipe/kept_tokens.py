@@ -55,7 +55,7 @@ class KeptTemplate(Template):
     def __init__(self, template: Template, table: TokenTable, reporter: Reporter) -> None:
         self.name = template.name
         self.asked = self.found = 0
-        """Records (and shortened prompts) to encode, and those of them that were in the table."""
+        """Records to encode (those with a shortened prompt twice), and how many of them were in the table."""
         self._template, self._table, self._reporter = template, table, reporter
         self._new: dict[bytes, IntArray] = {}
         self._writes = True
@@ -66,6 +66,8 @@ class KeptTemplate(Template):
     def encode(
         self, prompt: Turns, answers: Sequence[Turns], kind: Kind, given: TemplateInput = NO_INPUT
     ) -> tuple[Ids, list[Pieces]]:
+        if not answers:  # a try at a shorter prompt: there are many of them for one record
+            return self._template.encode(prompt, answers, kind, given)
         key = bytes.fromhex(content_id(given, prompt, tuple(answers), kind))
         self.asked += 1
         row = self._table.find(key)
